@@ -1,0 +1,5 @@
+ruleset a {
+  global {
+    digits = re#^[0-9]+$
+  }
+}

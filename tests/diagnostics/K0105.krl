@@ -1,0 +1,3 @@
+ruleset a {
+  /* what it does
+}

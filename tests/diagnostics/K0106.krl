@@ -1,0 +1,5 @@
+ruleset a {
+  global {
+    pattern = re#(ab#
+  }
+}

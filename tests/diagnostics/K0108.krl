@@ -1,0 +1,6 @@
+ruleset a {
+  rule r {
+    select when count 99999999999 (a b)
+    noop()
+  }
+}

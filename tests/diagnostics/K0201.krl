@@ -1,0 +1,5 @@
+ruleset a {
+  global {
+    double = function(x { x * 2 }
+  }
+}

@@ -1,0 +1,5 @@
+ruleset a {
+  global {
+    items = [1,, 2]
+  }
+}

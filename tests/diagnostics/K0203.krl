@@ -1,0 +1,7 @@
+ruleset a {
+  global {
+    area = function(r) {
+      pi = 3.14
+    }
+  }
+}

@@ -1,0 +1,5 @@
+ruleset a {
+  global {
+    x = setting
+  }
+}

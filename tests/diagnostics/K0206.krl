@@ -1,0 +1,6 @@
+ruleset a {
+  rule null {
+    select when a b
+    noop()
+  }
+}

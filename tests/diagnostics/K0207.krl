@@ -1,0 +1,4 @@
+ruleset a {
+  version 1.0
+  meta { }
+}

@@ -1,0 +1,5 @@
+ruleset a {
+  global {
+    point = {x: 1, y: 2}
+  }
+}

@@ -1,0 +1,6 @@
+ruleset a {
+  rule r {
+    select when any (a b, a c)
+    noop()
+  }
+}

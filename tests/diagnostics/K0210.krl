@@ -1,0 +1,2 @@
+ruleset 7days {
+}

@@ -1,0 +1,2 @@
+ruleset my.first. {
+}

@@ -1,0 +1,6 @@
+ruleset a {
+  rule r {
+    select say hello
+    noop()
+  }
+}

@@ -1,0 +1,8 @@
+ruleset a {
+  rule r {
+    select when a b
+    always {
+      schedule a event "c"
+    }
+  }
+}

@@ -1,0 +1,6 @@
+ruleset a {
+  rule r is off {
+    select when a b
+    noop()
+  }
+}

@@ -1,0 +1,5 @@
+ruleset a {
+  meta {
+    title "My ruleset"
+  }
+}

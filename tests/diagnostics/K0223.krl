@@ -1,0 +1,5 @@
+ruleset a {
+  meta {
+    use module b with
+  }
+}

@@ -1,0 +1,8 @@
+ruleset a {
+  global {
+    act = defaction() {
+      noop()
+      return 1, 2
+    }
+  }
+}

@@ -1,0 +1,6 @@
+ruleset a {
+  global {
+    count = 1
+    next = count + 1
+  }
+}

@@ -1,0 +1,7 @@
+ruleset a {
+  rule r {
+    select when a b
+    noop()
+    noop()
+  }
+}
