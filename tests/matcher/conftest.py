@@ -1,0 +1,28 @@
+"""Both implementations of the core."""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import pytest
+
+try:
+    importlib.import_module("ext.automaton")
+    importlib.import_module("ext.salience")
+except ImportError as fault:
+    raise pytest.UsageError(
+        f"{fault}: build the core first: python setup.py build_ext --inplace"
+    ) from fault
+
+
+@pytest.fixture(params=["automaton_py", "automaton"])
+def automaton(request: pytest.FixtureRequest) -> ModuleType:
+    """The automaton module, pure and compiled."""
+    return importlib.import_module(f"ext.{request.param}")
+
+
+@pytest.fixture(params=["salience_py", "salience"])
+def salience(request: pytest.FixtureRequest) -> ModuleType:
+    """The salience module, pure and compiled."""
+    return importlib.import_module(f"ext.{request.param}")
