@@ -1,0 +1,432 @@
+"""Every bound of the engine, as a table: value, unit, reason, and the code raised at it.
+
+In: nothing. Out: one module-level integer for each row (what code compares with, at no cost), and
+`LIMITS`, the same as data for `pico doctor`, the manual and the test that each row is tested.
+
+Invariant: no module compares with a bound that is not a row here.
+"""
+
+from typing import NamedTuple
+
+
+class Limit(NamedTuple):
+    """One bound: its value and unit, why it has this value, and the code raised at it."""
+
+    value: int
+    unit: str
+    reason: str
+    code: str
+
+
+LIMITS: dict[str, Limit] = {}
+
+
+def _limit(name: str, value: int, unit: str, reason: str, code: str) -> int:
+    LIMITS[name] = Limit(value, unit, reason, code)
+    return value
+
+
+# --- Values ---------------------------------------------------------------------------------------
+
+value_bytes_max = _limit(
+    "value_bytes_max",
+    16 << 20,
+    "bytes, estimated: characters of a string, 8 for each element of an array or map",
+    "one value must fit into memory many times over; an ent: variable is bounded further",
+    "R4004",
+)
+value_depth_max = _limit(
+    "value_depth_max",
+    256,
+    "containers inside each other",
+    "stored records are decoded by nested calls; msgpack itself stops at 511",
+    "R4004",
+)
+compare_steps_max = _limit(
+    "compare_steps_max",
+    2_500_000,
+    "elements walked by one == or one key",
+    "more than the largest value has, since arrays that share parts can be exponentially larger",
+    "R4004",
+)
+
+# --- Patterns -------------------------------------------------------------------------------------
+
+pattern_memory_bytes_max = _limit(
+    "pattern_memory_bytes_max",
+    1 << 20,
+    "bytes of one pattern in the linear engine",
+    "so that all cached patterns together stay within some hundred megabytes",
+    "none: a pattern that needs more runs slower, or in the helper process",
+)
+pattern_source_max = _limit(
+    "pattern_source_max",
+    10_000,
+    "characters",
+    "a pattern is analysed before it runs; longer ones are data, not patterns",
+    "R2017",
+)
+pattern_nesting_max = _limit(
+    "pattern_nesting_max",
+    100,
+    "groups inside each other",
+    "the parser and every pattern engine recurse over groups",
+    "R2017",
+)
+patterns_cached_max = _limit(
+    "patterns_cached_max",
+    256,
+    "compiled patterns",
+    "patterns built from attributes must not fill memory; the least recently used one goes",
+    "none: the pattern is compiled again",
+)
+pattern_quadratic_characters_max = _limit(
+    "pattern_quadratic_characters_max",
+    256,
+    "characters",
+    "below it a pattern of quadratic cost takes less than a millisecond, so the fast engine serves",
+    "none: a linear engine runs the pattern",
+)
+pattern_helper_characters_max = _limit(
+    "pattern_helper_characters_max",
+    100_000,
+    "characters",
+    "a pattern that only the helper process can run must not be handed unbounded text",
+    "R4004",
+)
+pattern_deadline_ms = _limit(
+    "pattern_deadline_ms",
+    250,
+    "milliseconds",
+    "far beyond any sane match, short enough that a stranger cannot hold a pico",
+    "R4016",
+)
+pattern_steps_max = _limit(
+    "pattern_steps_max",
+    2_000_000_000,
+    "characters times pattern size",
+    "a linear engine still takes a second for a large pattern on a large text",
+    "R4016",
+)
+
+# --- HTTP -----------------------------------------------------------------------------------------
+
+http_url_bytes_max = _limit(
+    "http_url_bytes_max",
+    32 << 10,
+    "bytes",
+    "attributes in the query string are for people and links; larger ones go into the body",
+    "R4007",
+)
+http_head_bytes_max = _limit(
+    "http_head_bytes_max",
+    64 << 10,
+    "bytes of one request's header fields",
+    "headers become the attribute _headers of every event",
+    "R4006",
+)
+http_body_bytes_max = _limit(
+    "http_body_bytes_max",
+    1 << 20,
+    "bytes, also after decompression",
+    "ten times what the Node engine takes as JSON; an event is a message, not a file",
+    "R4003",
+)
+http_admin_body_bytes_max = _limit(
+    "http_admin_body_bytes_max",
+    32 << 20,
+    "bytes, on /api/ routes with the admin token",
+    "a bundle with its sources, in base64",
+    "R4003",
+)
+http_parameters_max = _limit(
+    "http_parameters_max",
+    1_000,
+    "names in a query string or form",
+    "as in the Node engine",
+    "R1011",
+)
+http_parameter_depth_max = _limit(
+    "http_parameter_depth_max",
+    5,
+    "brackets after a name in a query string",
+    "as in the Node engine; what follows stays part of the last key",
+    "none: the rest is taken literally",
+)
+http_parameter_index_max = _limit(
+    "http_parameter_index_max",
+    20,
+    "position in brackets",
+    "as in the Node engine; a greater one makes a map, so a link cannot ask for a huge array",
+    "none: a map is made",
+)
+http_pipelined_max = _limit(
+    "http_pipelined_max",
+    128,
+    "requests of one connection that wait for their answer",
+    "beyond it the engine reads no more from the connection until answers have left",
+    "none: the client waits",
+)
+http_connections_max = _limit(
+    "http_connections_max",
+    10_000,
+    "open connections",
+    "each costs some kilobytes and a file descriptor",
+    "R4008",
+)
+http_request_seconds_max = _limit(
+    "http_request_seconds_max",
+    20,
+    "seconds from a request's first byte to its last, and for a client to take its answer",
+    "a slow client must not hold a connection for nothing",
+    "R4009",
+)
+http_idle_seconds_max = _limit(
+    "http_idle_seconds_max",
+    75,
+    "seconds between the requests of one connection",
+    "longer than the keep-alive of common proxies, so that they close first",
+    "none: the connection is closed",
+)
+http_stop_seconds_max = _limit(
+    "http_stop_seconds_max",
+    10,
+    "seconds that open requests get when the engine stops",
+    "service managers kill after 30 to 90 seconds; the store still has to be closed",
+    "none: the connection is closed",
+)
+
+# --- Events and turns -----------------------------------------------------------------------------
+
+attrs_bytes_max = _limit(
+    "attrs_bytes_max",
+    1 << 20,
+    "bytes, estimated: characters of keys and strings, 8 for each entry",
+    "an event is stored, copied and sent on; larger content belongs behind a URL",
+    "R4001",
+)
+inbox_events_max = _limit(
+    "inbox_events_max",
+    10_000,
+    "events and queries waiting in one pico",
+    "one slow pico must not fill the engine's memory; the sender is told to come back",
+    "R4002",
+)
+raises_per_turn_max = _limit(
+    "raises_per_turn_max",
+    10_000,
+    "events raised in one turn",
+    "rules that raise each other without end must stop by themselves",
+    "R4011",
+)
+sends_per_turn_max = _limit(
+    "sends_per_turn_max",
+    10_000,
+    "events sent in one turn",
+    "one turn is one batch of the store, and a batch must stay small",
+    "R4012",
+)
+call_depth_max = _limit(
+    "call_depth_max",
+    1_000,
+    "KRL calls inside each other, at three Python frames each",
+    "recursion without end must be a fault of its rule, not of the process",
+    "R4010",
+)
+
+# --- Answers under keys ---------------------------------------------------------------------------
+
+answer_bucket_ms = _limit(
+    "answer_bucket_ms",
+    6 * 3_600_000,
+    "milliseconds",
+    "answers are dropped by whole buckets; few buckets make few look-ups",
+    "none: what is older is dropped",
+)
+answer_buckets_kept = _limit(
+    "answer_buckets_kept",
+    5,
+    "buckets, so a day at least",
+    "a sender that comes back after a day is not repeating, it begins anew",
+    "none: what is older is dropped",
+)
+key_characters_max = _limit(
+    "key_characters_max",
+    200,
+    "characters",
+    "a key is an identifier, not content",
+    "R1007",
+)
+
+# --- Rulesets -------------------------------------------------------------------------------------
+
+source_bytes_max = _limit(
+    "source_bytes_max",
+    4 << 20,
+    "bytes",
+    "the longest rulesets known have some hundred kB",
+    "R2012",
+)
+source_fetch_s = _limit(
+    "source_fetch_s",
+    20,
+    "seconds",
+    "a web server that says nothing for so long will not",
+    "R2012",
+)
+
+# --- Picos in memory, and picos that are no more --------------------------------------------------
+
+awake_pico_bytes = _limit(
+    "awake_pico_bytes",
+    8 << 10,
+    "bytes, estimated for one pico in memory",
+    "measured with three rulesets and a few variables; the bound on memory divides by it",
+    "none: the least recently used pico goes to sleep",
+)
+reap_rows_max = _limit(
+    "reap_rows_max",
+    1_000,
+    "rows deleted in one batch",
+    "a batch must stay small beside the turns of living picos",
+    "none: the next batch goes on",
+)
+tombstone_kept_ms = _limit(
+    "tombstone_kept_ms",
+    30 * 86_400_000,
+    "milliseconds",
+    "who comes back with the ECI of a deleted pico should learn that it is gone",
+    "none: what is older is forgotten",
+)
+dead_letters_max = _limit(
+    "dead_letters_max",
+    100_000,
+    "letters",
+    "they are for people to look at; the oldest are dropped",
+    "none: the oldest letter is dropped",
+)
+inbox_mark_every = _limit(
+    "inbox_mark_every",
+    1_000,
+    "inbox rows between two stored marks",
+    "a start reads past at most so many consumed rows; a mark is one more key in a batch",
+    "none: the mark is stored",
+)
+
+# --- Sends to other engines ----------------------------------------------------------------------
+
+outbox_sends_max = _limit(
+    "outbox_sends_max",
+    10_000,
+    "events of one pico that wait for one channel of another engine",
+    "a receiver that is away must not fill the disk; the rule that sends on is told",
+    "R5002",
+)
+outbox_kept_ms = _limit(
+    "outbox_kept_ms",
+    7 * 86_400_000,
+    "milliseconds an event waits for another engine to answer",
+    "a week covers holidays and repairs; who is away longer has to be told anew",
+    "R5003",
+)
+outbox_window_max = _limit(
+    "outbox_window_max",
+    64,
+    "events of one pair under way",
+    "fills a round trip of some milliseconds; the receiver keeps as many refusals for each pair",
+    "none: the next one waits for an answer",
+)
+outbox_host_flying_max = _limit(
+    "outbox_host_flying_max",
+    1_000,
+    "events under way to one host",
+    "they are in memory; a host that does not answer must not take all of it",
+    "none: the next one waits for an answer",
+)
+outbox_answer_ms = _limit(
+    "outbox_answer_ms",
+    30_000,
+    "milliseconds without any answer of a pair",
+    "the other side answers after one sync of its disk; beyond this something was lost",
+    "none: the event is sent again",
+)
+outbox_retry_ms = _limit(
+    "outbox_retry_ms",
+    500,
+    "milliseconds before the second try, doubled for each further one",
+    "long enough for a process to start again, short enough that nobody notices",
+    "none: the event is sent again",
+)
+outbox_retry_ms_max = _limit(
+    "outbox_retry_ms_max",
+    600_000,
+    "milliseconds between two tries, without the random part of up to a half",
+    "a host that was away for days is found again within a quarter of an hour",
+    "none: the event is sent again",
+)
+outbox_expired_max = _limit(
+    "outbox_expired_max",
+    500,
+    "events of one pair given up in one batch",
+    "each becomes a dead letter and an event for its sender, and a batch must stay small",
+    "none: the next batch goes on",
+)
+outbox_pairs_idle_max = _limit(
+    "outbox_pairs_idle_max",
+    1_000,
+    "pairs in memory that have nothing to send",
+    "a pair that sends again soon costs no read; a start looks at each of them",
+    "none: the pair's record is put away",
+)
+address_characters_max = _limit(
+    "address_characters_max",
+    1_000,
+    "characters of a host and an ECI on it",
+    "together they are part of a key",
+    "R5001",
+)
+
+# --- Entity variables -----------------------------------------------------------------------------
+
+entity_bytes_max = _limit(
+    "entity_bytes_max",
+    16 << 20,
+    "bytes, estimated: 8 for each element, characters of strings and of a map's own keys",
+    "a variable can always be read whole, so it is bounded like any value",
+    "R4015",
+)
+entity_row_bytes_max = _limit(
+    "entity_row_bytes_max",
+    4 << 20,
+    "bytes, estimated, of one entry, element, or variable that is no collection",
+    "a row is written whole whenever anything in it changes, and a batch must stay small",
+    "R4015",
+)
+entity_record_elements_max = _limit(
+    "entity_record_elements_max",
+    32,
+    "entries of a map or elements of an array",
+    "measured: up to here copying all of them costs no more than keeping them apart",
+    "none: a larger one is stored in parts",
+)
+entity_record_bytes_max = _limit(
+    "entity_record_bytes_max",
+    1 << 10,
+    "bytes, estimated, of a map or array",
+    "measured as the bound on elements, for larger ones",
+    "none: a larger one is stored in parts",
+)
+entity_chunk_elements_max = _limit(
+    "entity_chunk_elements_max",
+    32,
+    "elements of an array in one row",
+    "appending writes one chunk; reading the whole reads all of them",
+    "none: the next chunk begins",
+)
+entity_chunk_bytes = _limit(
+    "entity_chunk_bytes",
+    1 << 10,
+    "bytes, estimated; what a chunk should have at most, unless one element is larger",
+    "large elements make small chunks, so that appending writes little",
+    "none: chunks have fewer elements",
+)
