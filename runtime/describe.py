@@ -1,0 +1,79 @@
+"""What an engine holds, as data for people and tools: the tree of picos, or one pico in detail.
+
+In: the core. Out: JSON-able maps. ECIs are shown, so only the owner of the engine may ask.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from runtime.engine import Core
+from runtime.errors import unknown_eci
+from runtime.pico import Pico
+
+
+def describe(core: Core, eci: str | None) -> dict[str, Any]:
+    """The tree below the root, or the pico of one channel in detail.
+
+    Raises: R1001 for an unknown ECI.
+    """
+    if eci is None:
+        root = core.shelf.pico(core.root_id)
+        assert root is not None
+        return {"root": _tree(core, root), "failure": _failure(core)}
+    channel = core.shelf.channel(eci)
+    pico = None if channel is None else core.shelf.pico(channel.pico_id)
+    if pico is None:
+        raise unknown_eci(eci)
+    return _detail(core, pico)
+
+
+def _failure(core: Core) -> str | None:
+    failure = core.committer.failure
+    return None if failure is None else failure.message
+
+
+def _tree(core: Core, root: Pico) -> dict[str, Any]:
+    """Each pico with its id, a channel that works from outside, rulesets, and children."""
+    top: dict[str, Any] = {}
+    pending: list[tuple[Pico, dict[str, Any]]] = [(root, top)]
+    while pending:
+        pico, entry = pending.pop()
+        structure = core.shelf.full(pico)
+        entry["id"] = pico.id
+        entry["eci"] = next(
+            (
+                e
+                for e, channel in sorted((structure.channels or {}).items())
+                if channel.family is None
+            ),
+            None,
+        )
+        entry["rulesets"] = [item.rid for item in structure.installs]
+        entry["waiting"] = len(pico.inbox)
+        entry["children"] = []
+        for child_id in (structure.children or {}).values():
+            child = core.shelf.pico(child_id)
+            if child is not None:
+                inner: dict[str, Any] = {}
+                entry["children"].append(inner)
+                pending.append((child, inner))
+    return top
+
+
+def _detail(core: Core, pico: Pico) -> dict[str, Any]:
+    structure = core.shelf.full(pico)
+    channels = structure.channels or {}
+    return {
+        "id": pico.id,
+        "parent": structure.parent,
+        "children": [
+            {"eci": eci, "id": child} for eci, child in (structure.children or {}).items()
+        ],
+        "channels": [channels[eci].to_map() for eci in sorted(channels)],
+        "rulesets": [
+            {"rid": i.rid, "url": i.url, "hash": i.hash, "config": i.config}
+            for i in structure.installs
+        ],
+        "waiting": len(pico.inbox),
+    }

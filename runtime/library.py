@@ -1,0 +1,308 @@
+"""The engine as a library: `async with runtime.Engine.open(home) as engine`.
+
+In: calls from asyncio code. Out: awaitables over the core's callbacks. This is where the core is
+bound to a loop: the clock gets its `call_soon`, the store and the compiler deliver through
+`call_soon_threadsafe`. Not here: any decision about events (engine.py).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from runtime.clock import Clock, Ids, Random, RealClock, RealIds, SeededRandom
+from runtime.compiler import HelperCompiler, UrlFetcher
+from runtime.describe import describe
+from runtime.engine import Core
+from runtime.errors import Fault
+from runtime.home import Home
+from runtime.inbox import Answer, Done
+from runtime.memory import MemoryStore
+from runtime.module import Module
+from runtime.registry import Compiler, Fetcher
+from runtime.rocks import RocksStore
+from runtime.store import Store
+
+
+class Engine:
+    """A running engine, to be used from the loop that opened it.
+
+    `root_eci` is a channel of the root pico that allows everything; keep it to yourself.
+    """
+
+    def __init__(self, core: Core, clock: Clock) -> None:
+        self.core = core
+        self.clock = clock
+        self._loop = asyncio.get_running_loop()
+
+    @staticmethod
+    @asynccontextmanager
+    async def open(
+        home: str | Path | None = None,
+        *,
+        durability: str = "fsync",
+        memory_bytes: int = 256 << 20,
+        clock: Clock | None = None,
+        ids: Ids | None = None,
+        random: Random | None = None,
+        compiler: Compiler | None = None,
+        fetcher: Fetcher | None = None,
+        host: str = "",
+    ) -> AsyncIterator[Engine]:
+        """Open an engine over a data folder, or in memory when `home` is None.
+
+        Units: half of `memory_bytes` is for the store's caches, a quarter for picos that are awake.
+
+        Raises: R3001 when the folder is in use, R3002 when a newer engine wrote it, R3005 when it
+        cannot be used.
+        """
+        loop = asyncio.get_running_loop()
+        deliver = loop.call_soon_threadsafe
+        own_clock = clock or RealClock(loop.call_soon, loop.call_later)
+        store: Store
+        held: Home | None = None
+        if home is None:
+            store = MemoryStore(loop.call_soon)
+        else:
+            held = Home.open(home)
+            try:
+                store = RocksStore(
+                    held.db_path, deliver, durability=durability, memory_bytes=memory_bytes // 2
+                )
+            except BaseException:
+                held.close()
+                raise
+        helper = HelperCompiler(deliver) if compiler is None else None
+        reader = UrlFetcher(deliver) if fetcher is None else None
+        made_with = compiler if helper is None else helper
+        read_with = fetcher if reader is None else reader
+        assert made_with is not None
+        assert read_with is not None
+        try:
+            core = Core(
+                store,
+                own_clock,
+                ids or RealIds(),
+                random or SeededRandom(),
+                made_with,
+                read_with,
+                host=host,
+                awake_bytes_max=memory_bytes // 4,
+            )
+            core.start()
+            engine = Engine(core, own_clock)
+            try:
+                yield engine
+            finally:
+                await engine._quiet()
+        finally:
+            if helper is not None:
+                await loop.run_in_executor(None, helper.close)
+            if reader is not None:
+                await loop.run_in_executor(None, reader.close)
+            store.close()
+            if held is not None:
+                held.close()
+
+    async def _quiet(self) -> None:
+        """Accept nothing more, and let what was accepted end."""
+        self.core.is_closing = True
+        if self.core.committer.failure is None:
+            await self.idle()
+
+    # --- The hot form -----------------------------------------------------------------------------
+
+    @property
+    def root_eci(self) -> str:
+        """An allow-all channel of the root pico."""
+        return self.core.root_eci
+
+    def post(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None,
+        done: Done,
+        *,
+        time_ms: int | None = None,
+        key: str | None = None,
+        external: bool = True,
+    ) -> None:
+        """Have an event evaluated: no coroutine, `done(answer or Fault)` after the commit.
+
+        `external` is for symmetry with other transports: a caller of the library is outside.
+        """
+        del external
+        self.core.post(eci, domain, name, attrs, done, time_ms=time_ms, key=key)
+
+    def post_signal(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None,
+        done: Done,
+        *,
+        time_ms: int | None = None,
+        key: str | None = None,
+    ) -> None:
+        """Accept an event durably: `done(eid or Fault)`."""
+        self.core.post_signal(eci, domain, name, attrs, done, time_ms=time_ms, key=key)
+
+    def post_query(
+        self, eci: str, rid: str, name: str, args: dict[str, Any] | None, done: Done
+    ) -> None:
+        """Have a query answered: `done(value or Fault)`."""
+        self.core.post_query(eci, rid, name, args, _unwrapped(done))
+
+    def post_event_query(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None,
+        rid: str,
+        query_name: str,
+        args: dict[str, Any] | None,
+        done: Done,
+    ) -> None:
+        """An event and right behind it a query: `done(value or Fault)`."""
+        self.core.post_event_query(
+            eci, domain, name, attrs, rid, query_name, args, _unwrapped(done)
+        )
+
+    # --- Awaitable forms --------------------------------------------------------------------------
+
+    async def event(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None = None,
+        *,
+        time_ms: int | None = None,
+        key: str | None = None,
+    ) -> dict[str, Any]:
+        """Have an event evaluated; {eid, directives, errors?} once all of it is durable.
+
+        Raises: Fault when it was refused; faults of single rules are in `errors`.
+        """
+        post = partial(self.core.post, eci, domain, name, attrs, time_ms=time_ms, key=key)
+        answer: dict[str, Any] = await self._await(lambda done: post(done=done))
+        return answer
+
+    async def signal(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None = None,
+        *,
+        time_ms: int | None = None,
+        key: str | None = None,
+    ) -> str:
+        """Accept an event durably; its eid, perhaps before it was evaluated.
+
+        Raises: Fault when it was refused.
+        """
+        post = partial(self.core.post_signal, eci, domain, name, attrs, time_ms=time_ms, key=key)
+        eid: str = await self._await(lambda done: post(done=done))
+        return eid
+
+    async def query(self, eci: str, rid: str, name: str, args: dict[str, Any] | None = None) -> Any:
+        """Ask a shared function or value.
+
+        Raises: Fault when there is none to ask, or it failed.
+        """
+        return await self._await(lambda done: self.post_query(eci, rid, name, args, done))
+
+    async def install(
+        self,
+        eci: str,
+        *,
+        url: str | None = None,
+        source: str | None = None,
+        bundle: bytes | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Install a ruleset on the pico of a channel, from a URL, a text or a bundle.
+
+        Shapes: {rid, url, hash, eci}; for a bundle of several rulesets those of the last one, with
+        all of them under `rulesets`.
+        Raises: Fault R2012, R2007, R2008, R2009, R2010; nothing is installed then.
+        """
+        modules = await self._load(url, source, bundle)
+        core = self.core
+        done_list = []
+        for module, where in modules:
+            rid = await self._await(partial(core.install, eci, module, where, config or {}))
+            done_list.append({"rid": rid, "url": where, "hash": module.hash, "eci": eci})
+        last: dict[str, Any] = dict(done_list[-1])
+        if len(done_list) > 1:
+            last["rulesets"] = done_list
+        return last
+
+    async def _load(
+        self, url: str | None, source: str | None, bundle: bytes | None
+    ) -> list[tuple[Module, str]]:
+        registry = self.core.registry
+        if bundle is not None:
+            found: list[tuple[Module, str]] = await self._await(
+                lambda done: registry.add_bundle(bundle, done)
+            )
+            return found
+        if source is not None:
+            where = url or "source:" + _source_name(source)
+            module = await self._await(lambda done: registry.add_source(source, where, done))
+            return [(module, where)]
+        if url is None:
+            raise Fault("R1013", "nothing to install: give a url, a source or a bundle")
+        return [(await self._await(lambda done: registry.flush(url, done)), url)]
+
+    async def idle(self) -> None:
+        """Wait until no pico has anything queued or running, and all is durable."""
+        future: asyncio.Future[None] = self._loop.create_future()
+
+        def tell() -> None:
+            if not future.done():
+                future.set_result(None)
+
+        self.core.when_idle(tell)
+        await future
+
+    def describe(self, eci: str | None = None) -> dict[str, Any]:
+        """What the engine holds: all picos as a tree, or one in detail; for `pico show`.
+
+        Raises: R1001 for an unknown ECI.
+        """
+        return describe(self.core, eci)
+
+    async def _await(self, start: Callable[[Done], object]) -> Any:
+        future: asyncio.Future[Any] = self._loop.create_future()
+
+        def done(answer: Any) -> None:
+            if future.done():
+                return
+            if isinstance(answer, Fault):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer.value if isinstance(answer, Answer) else answer)
+
+        start(done)
+        self.core.committer.flush()
+        return await future
+
+
+def _unwrapped(done: Done) -> Done:
+    return lambda answer: done(answer.value if isinstance(answer, Answer) else answer)
+
+
+def _source_name(source: str) -> str:
+    """The ruleset id that a text seems to have, for a URL that people recognise."""
+    words = source.split(None, 2)
+    return words[1].rstrip("{") if len(words) > 1 and words[0] == "ruleset" else "unnamed"

@@ -1,0 +1,433 @@
+"""The outbox: events for picos on other engines, from the sender's commit to the other side's word.
+
+In: sends of completed turns. Out: rows in the sender's own commit group, envelopes for the network
+once that group is durable, and what cannot arrive given back. Invariants: the events of a pair
+(sending pico, host and ECI) are numbered from 1 without gaps and end in that order, each of them
+once: taken, refused, or given up after `outbox_kept_ms`; its row goes, and its dead letter comes,
+in the same batch; a pair that waits holds up no other; what is in memory is bounded by pairs that
+have something to send, not by pairs or picos that there are. A send outlives its pico.
+
+A pair's record [name, low] is in family `meta` while it is in memory, where a start finds it and
+seeks past everything below `low`; else it rests beside its pico's records. Source: DESIGN.md 10.
+Not here: the receiving side (arrivals.py), transports (network.py).
+"""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import WeakValueDictionary
+
+from runtime.clock import Clock, Handle, Ids, Random
+from runtime.commit import Committer
+from runtime.errors import Fault
+from runtime.limits import (
+    address_characters_max,
+    outbox_answer_ms,
+    outbox_expired_max,
+    outbox_host_flying_max,
+    outbox_kept_ms,
+    outbox_pairs_idle_max,
+    outbox_retry_ms,
+    outbox_retry_ms_max,
+    outbox_sends_max,
+    outbox_window_max,
+)
+from runtime.network import Envelope, Network, Nowhere, Reply
+from runtime.store import (
+    Store,
+    decode_record,
+    encode_record,
+    head_key,
+    outbox_key,
+    outbox_prefix,
+    pair_key,
+)
+from runtime.turn import Send
+
+PAIR = b"pair:"
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+", re.IGNORECASE)
+_ECI = re.compile(r"[!-~]+")
+
+
+class Lane:
+    """All that flies to one host, and the pairs that wait for room."""
+
+    __slots__ = ("__weakref__", "flying", "queue")
+
+    def __init__(self) -> None:
+        self.flying = 0
+        self.queue: deque[Pair] = deque()
+
+
+class Pair:
+    """One pico's sends to one channel of another engine.
+
+    Numbers: below `low` all are ended; below `next` all are given out; below `ready` all are
+    durable; from `sent` on none was tried in this round. `flying` were tried and are not answered;
+    `outcomes` are known and wait for lower ones (None: taken). A round ends when something went
+    wrong; then the pair rests, and begins again at `low`.
+    """
+
+    __slots__ = (
+        "alarm",
+        "deadline_ms",
+        "eci",
+        "flying",
+        "host",
+        "is_queued",
+        "is_resting",
+        "lane",
+        "low",
+        "name",
+        "next",
+        "outcomes",
+        "ready",
+        "receiver",
+        "round",
+        "sender",
+        "sent",
+        "tries",
+    )
+
+    def __init__(self, sender: str, receiver: str, lane: Lane, name: str, low: int) -> None:
+        self.sender = sender
+        self.receiver = receiver
+        self.host, self.eci = receiver.split(" ")
+        self.lane = lane
+        self.name = name
+        self.low = self.sent = self.ready = self.next = low
+        self.flying: set[int] = set()
+        self.outcomes: dict[int, Fault | None] = {}
+        self.round = 0
+        self.tries = 0
+        self.deadline_ms = 0
+        self.alarm: Handle | None = None
+        self.is_queued = False
+        self.is_resting = False
+
+    @property
+    def key(self) -> bytes:
+        """The key of its record while it is in memory."""
+        return PAIR + f"{self.sender}\0{self.receiver}".encode()
+
+    def row_key(self, number: int) -> bytes:
+        """The key of one of its rows."""
+        return outbox_key(self.sender, self.receiver, number)
+
+    def record(self) -> bytes:
+        """What has to be known when there are no rows."""
+        return encode_record([self.name, self.low])
+
+
+class Outbox:
+    """All pairs that send.
+
+    `give_back` gets (sender, send, fault) for what cannot arrive, in the group that gathers;
+    `is_open` says whether the engine still goes on.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        committer: Committer,
+        clock: Clock,
+        ids: Ids,
+        random: Random,
+        network: Network | None,
+        give_back: Callable[[str, Send, Fault], object],
+        is_open: Callable[[], bool],
+    ) -> None:
+        self._store = store
+        self._committer = committer
+        self._clock = clock
+        self._ids = ids
+        self._random = random
+        self._network = network or Nowhere()
+        self._is_connected = network is not None
+        self._give_back = give_back
+        self._is_open = is_open
+        self._pairs: dict[tuple[str, str], Pair] = {}
+        self._idle: dict[tuple[str, str], Pair] = {}
+        self._lanes: WeakValueDictionary[str, Lane] = WeakValueDictionary()
+        self._fresh: list[tuple[Pair, int]] = []
+        self._fresh_group = 0
+
+    def resume(self) -> None:
+        """Take up what an earlier run did not bring to its end; it leaves on a later call.
+
+        Cost: two seeks for each pair that was in memory then, whatever else is stored.
+        """
+        for key, value in list(self._store.scan("meta", PAIR)):
+            sender, receiver = key[len(PAIR) :].decode().split("\0")
+            pair = self._know(sender, receiver, *decode_record(value, "pair"))
+            prefix = outbox_prefix(sender, receiver)
+            if next(self._store.scan("outbox", prefix, pair.row_key(pair.low)), None) is None:
+                self._put_idle(pair)
+                continue
+            last, _ = next(self._store.scan("outbox", prefix, reverse=True))
+            pair.next = pair.ready = int.from_bytes(last[-8:], "big") + 1
+            # As if it rested: the first look is also where old ones expire.
+            self._rest(pair, 0)
+
+    # --- What a turn asks -------------------------------------------------------------------------
+
+    def route(self, sender: str, sends: list[Send], host: str, eci: str) -> str:
+        """The address of a host in the form that pairs have; `sends` are those of this turn so far.
+
+        Raises: R5001 when there is no way to it, R5002 when too much waits for it already.
+        """
+        address = host.rstrip("/")
+        if not self._is_connected:
+            raise Fault(
+                "R5001",
+                f"this engine is not connected to others, so nothing can be sent to {host}",
+                "send to a channel of this engine",
+            )
+        is_usable = _ADDRESS.fullmatch(address) and _ECI.fullmatch(eci)
+        if not is_usable or len(address) + len(eci) > address_characters_max:
+            raise Fault(
+                "R5001",
+                f"{host[:100]} with this ECI is no address",
+                "give the host as http://name:port, and an ECI without blanks",
+            )
+        pair = self._pairs.get((sender, f"{address} {eci}"))
+        waiting = 0 if pair is None else pair.next - pair.low
+        # Counting one by one is needed only near the bound.
+        if waiting + len(sends) >= outbox_sends_max:
+            waiting += sum(send.host == address and send.eci == eci for send in sends)
+            if waiting >= outbox_sends_max:
+                message = f"{outbox_sends_max} events wait for this channel at {address} already"
+                raise Fault("R5002", message)
+        return address
+
+    def add(self, sender: str, send: Send) -> None:
+        """A committed turn sent this: it becomes a row, and leaves when the row is durable.
+
+        Cost: one row; the first of a pair that was not in memory reads one and writes one more.
+        """
+        pair = self._pair(sender, f"{send.host} {send.eci}")
+        number = pair.next
+        pair.next = number + 1
+        now = self._clock.now_ms()
+        record = encode_record([send.eid, send.domain, send.name, send.attrs, now])
+        committer = self._committer
+        committer.put("outbox", pair.row_key(number), record)
+        if committer.gathering != self._fresh_group:
+            self._fresh_group = committer.gathering
+            self._fresh = []
+            committer.when_durable(self._fresh_group, partial(self._durable, self._fresh))
+        self._fresh.append((pair, number))
+
+    def _durable(self, fresh: list[tuple[Pair, int]], failure: Fault | None) -> None:
+        """A group with rows of these pairs is on the disk."""
+        if failure is not None:
+            return
+        for pair, number in fresh:
+            pair.ready = number + 1
+        for pair, number in fresh:
+            if pair.ready == number + 1:
+                self._pump(pair)
+
+    # --- Pairs in memory --------------------------------------------------------------------------
+
+    def _pair(self, sender: str, receiver: str) -> Pair:
+        key = (sender, receiver)
+        pair = self._pairs.get(key)
+        if pair is not None:
+            self._idle.pop(key, None)
+            return pair
+        row = self._committer.get("pico", pair_key(sender, receiver))
+        name, low = (self._ids.eid(), 1) if row is None else decode_record(row, "pair")
+        pair = self._know(sender, receiver, name, low)
+        self._committer.put("meta", pair.key, pair.record())
+        return pair
+
+    def _know(self, sender: str, receiver: str, name: str, low: int) -> Pair:
+        host = receiver.partition(" ")[0]
+        lane = self._lanes.get(host)
+        if lane is None:
+            lane = self._lanes[host] = Lane()
+        pair = self._pairs[sender, receiver] = Pair(sender, receiver, lane, name, low)
+        return pair
+
+    def _put_idle(self, pair: Pair) -> None:
+        """Nothing is left to send: the pair stays known until others need the room."""
+        if pair.alarm is not None:
+            pair.alarm.cancel()
+            pair.alarm = None
+        pair.is_resting = False
+        pair.tries = 0
+        self._idle[pair.sender, pair.receiver] = pair
+        if len(self._idle) <= outbox_pairs_idle_max:
+            return
+        key, old = next(iter(self._idle.items()))
+        del self._idle[key], self._pairs[key]
+        committer = self._committer
+        committer.put("meta", old.key, None)
+        # A pico that is no more sends no more, and nobody would remove the record.
+        if committer.get("pico", head_key(old.sender)) is not None:
+            committer.put("pico", pair_key(old.sender, old.receiver), old.record())
+
+    # --- Sending ----------------------------------------------------------------------------------
+
+    def _pump(self, pair: Pair) -> None:
+        """Send what may be sent now."""
+        if pair.is_resting or pair.is_queued or not self._is_open():
+            return
+        # After a failure one event goes ahead, to see whether the way is free again.
+        window = 1 if pair.tries else min(self._network.credit(pair.host), outbox_window_max)
+        end = min(pair.ready, pair.low + window)
+        lane = pair.lane
+        while pair.sent < end:
+            number = pair.sent
+            if number not in pair.outcomes:
+                if lane.flying >= outbox_host_flying_max:
+                    pair.is_queued = True
+                    lane.queue.append(pair)
+                    return
+                lane.flying += 1
+                pair.flying.add(number)
+                self._launch(pair, number)
+            pair.sent = number + 1
+
+    def _launch(self, pair: Pair, number: int) -> None:
+        eid, domain, name, attrs, sent_ms = self._row(pair, number)
+        envelope = Envelope(
+            pair.name, number, pair.low, pair.eci, domain, name, attrs, eid, sent_ms
+        )
+        pair.deadline_ms = self._clock.now_ms() + outbox_answer_ms
+        if pair.alarm is None:
+            self._set_alarm(pair, pair.deadline_ms)
+        self._network.send(pair.host, envelope, partial(self._hear, pair, number, pair.round))
+
+    def _row(self, pair: Pair, number: int) -> list[Any]:
+        row = self._committer.get("outbox", pair.row_key(number))
+        if row is None:
+            raise Fault("R3006", "an event that has to leave is not in the store")
+        record: list[Any] = decode_record(row, "outbox entry")
+        return record
+
+    def _fill(self, lane: Lane) -> None:
+        """There may be room in a lane again: the pairs that waited go on, in turn."""
+        while lane.queue and lane.flying < outbox_host_flying_max:
+            pair = lane.queue.popleft()
+            pair.is_queued = False
+            self._pump(pair)
+
+    # --- What comes back --------------------------------------------------------------------------
+
+    def _hear(self, pair: Pair, number: int, round_: int, reply: Reply) -> None:
+        """One reply, perhaps a late one, perhaps one of several."""
+        if number < pair.low or number in pair.outcomes or not self._is_open():
+            return
+        if reply.kind == "taken" or reply.kind == "refused":
+            # The other side says the same about a number for ever: rounds do not matter.
+            pair.outcomes[number] = None if reply.kind == "taken" else reply.fault()
+            if number in pair.flying:
+                pair.flying.remove(number)
+                pair.lane.flying -= 1
+            pair.tries = 0
+            pair.deadline_ms = self._clock.now_ms() + outbox_answer_ms
+            if pair.is_resting:
+                # An answer to an earlier try: the way is free, there is nothing to wait for.
+                pair.is_resting = False
+                self._set_alarm(pair, pair.deadline_ms)
+            self._settle(pair)
+            self._pump(pair)
+        elif round_ != pair.round:
+            return
+        elif reply.kind == "resend" and not pair.tries:
+            # One was lost on the way or came too late: no reason to rest, unless it goes on so.
+            self._end_round(pair)
+            pair.tries = 1
+            self._pump(pair)
+        else:
+            self._fail(pair, reply.wait_ms)
+        self._fill(pair.lane)
+
+    def _settle(self, pair: Pair) -> None:
+        """End the events whose outcome is known and that have no unknown one before them.
+
+        In order, and one batch with what it leads to: a start never does half of it again.
+        """
+        outcomes, low, committer = pair.outcomes, pair.low, self._committer
+        while low in outcomes:
+            fault = outcomes.pop(low)
+            if fault is not None:
+                eid, domain, name, attrs, _ = self._row(pair, low)
+                send = Send(pair.eci, domain, name, attrs, eid, pair.host)
+                self._give_back(pair.sender, send, fault)
+            committer.remove("outbox", pair.row_key(low))
+            low += 1
+        if low == pair.low:
+            return
+        pair.low = low
+        pair.sent = max(pair.sent, low)
+        committer.put("meta", pair.key, pair.record())
+        if low == pair.next:
+            self._put_idle(pair)
+        committer.flush()
+
+    def _end_round(self, pair: Pair) -> None:
+        pair.round += 1
+        pair.lane.flying -= len(pair.flying)
+        pair.flying.clear()
+        pair.sent = pair.low
+
+    def _fail(self, pair: Pair, wait_ms: int) -> None:
+        """No way through: rest, longer each time."""
+        self._end_round(pair)
+        pair.tries += 1
+        wait = min(outbox_retry_ms << min(pair.tries - 1, 30), outbox_retry_ms_max)
+        wait = max(wait, min(wait_ms, outbox_retry_ms_max))
+        # Pairs that failed together must not come back together.
+        self._rest(pair, wait + int(self._random.number() * wait / 2))
+
+    # --- Time -------------------------------------------------------------------------------------
+
+    def _rest(self, pair: Pair, wait_ms: int) -> None:
+        pair.is_resting = True
+        self._set_alarm(pair, self._clock.now_ms() + wait_ms)
+
+    def _set_alarm(self, pair: Pair, ms: int) -> None:
+        if pair.alarm is not None:
+            pair.alarm.cancel()
+        pair.alarm = self._clock.call_at(ms, partial(self._wake, pair))
+
+    def _wake(self, pair: Pair) -> None:
+        """A rest is over, or a deadline has to be looked at."""
+        pair.alarm = None
+        if not self._is_open():
+            return
+        if pair.is_resting:
+            if self._expire(pair):
+                self._rest(pair, 0)
+                return
+            pair.is_resting = False
+            self._pump(pair)
+        elif pair.flying:
+            if self._clock.now_ms() < pair.deadline_ms:
+                self._set_alarm(pair, pair.deadline_ms)
+            else:
+                self._fail(pair, 0)
+                self._fill(pair.lane)
+
+    def _expire(self, pair: Pair) -> bool:
+        """Give up what waited too long; True when there may be more of it."""
+        oldest = self._clock.now_ms() - outbox_kept_ms
+        end = min(pair.ready, pair.low + outbox_expired_max)
+        number = pair.low
+        while number < end and self._row(pair, number)[4] <= oldest:
+            if number not in pair.outcomes:
+                days = outbox_kept_ms // 86_400_000
+                fault = Fault("R5003", f"no word from {pair.host} for {days} days")
+                pair.outcomes[number] = fault
+            number += 1
+        if number == pair.low:
+            return False
+        self._settle(pair)
+        return number == end < pair.ready

@@ -1,0 +1,397 @@
+"""One turn: an event (or a query) of one pico, from its first rule to its completion.
+
+In: a pico, an event, and the engine's `World` (clock, ids, what is outside). Out: a `Turn` that
+holds everything it wants changed: variables, automaton states, structure, new picos, sends,
+directives, faults. Nothing is applied here: `commit.py` does that, whole or not at all. Invariants:
+a rule runs in a savepoint, and a fault takes back all it did except its automaton's advance; the
+turn goes on with the next rule. No rule sees another turn's unfinished work. Not here: storage,
+loops, waiting.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ext import State
+from runtime.border import to_json
+from runtime.errors import Fault, missing_part, no_map, not_installed, not_shared
+from runtime.event import Event, Query
+from runtime.limits import raises_per_turn_max, sends_per_turn_max
+from runtime.module import Rule, fault_line, to_fault
+
+if TYPE_CHECKING:
+    from runtime.clock import Clock, Ids, Random
+    from runtime.context import Context
+    from runtime.entities import Entities
+    from runtime.module import Module
+    from runtime.outbox import Outbox
+    from runtime.pico import Install, Pico, Structure, View
+
+LAST: Any = object()
+# What waits in a turn's schedule: rules of one ruleset, and the event to offer them.
+Pending = tuple["Context", tuple[Rule, ...], Event]
+Savepoint = tuple["Structure | None", "View", "tuple[Pico, ...]", "tuple[str, ...]"]
+
+
+_NOTHING_SCHEDULED: deque[Pending] = deque(maxlen=0)
+_NOTHING_SENT: list[Send] = []
+
+
+class World(Protocol):
+    """What a turn may ask of the engine around it."""
+
+    clock: Clock
+    ids: Ids
+    random: Random
+    host: str
+    outbox: Outbox
+
+    def structure(self, pico: Pico) -> Structure:
+        """The pico's structure with its channels and children loaded."""
+
+    def view(self, pico: Pico, structure: Structure, old: View | None) -> View:
+        """Contexts and salience for a list of installed rulesets."""
+
+    def module_context(
+        self, host: Context, install: Install, configured: dict[str, Any]
+    ) -> Context:
+        """A context for an installed ruleset that another one uses as a module."""
+
+    def module(self, url: str) -> Module:
+        """The loaded ruleset of a URL.
+
+        Raises: NeedRuleset when it has to be fetched or compiled first; R2012, R2007.
+        """
+
+    def channel(self, eci: str) -> Any:
+        """The channel of an ECI, or None."""
+
+
+class NeedRuleset(BaseException):
+    """A turn needs a ruleset that is not loaded: it is given up and runs again from the start."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+
+class Send:
+    """An event that leaves the pico when the turn commits; to this engine if it names no host."""
+
+    __slots__ = ("attrs", "domain", "eci", "eid", "host", "name")
+
+    def __init__(
+        self, eci: str, domain: str, name: str, attrs: dict[str, Any], eid: str, host: str | None
+    ) -> None:
+        self.eci = eci
+        self.domain = domain
+        self.name = name
+        self.attrs = attrs
+        self.eid = eid
+        self.host = host
+
+
+class Turn:
+    """One event or query being evaluated, and what it wants changed."""
+
+    __slots__ = (
+        "asked",
+        "changed",
+        "created",
+        "deleted",
+        "directives",
+        "event",
+        "faults",
+        "id",
+        "is_cleared",
+        "pico",
+        "raises",
+        "schedule",
+        "sends",
+        "states",
+        "structure",
+        "view",
+        "world",
+    )
+
+    def __init__(self, world: World, pico: Pico, view: View, turn_id: str) -> None:
+        self.world = world
+        self.pico = pico
+        self.view = view
+        self.id = turn_id
+        self.event: Event | None = None
+        self.asked: Query | None = None
+        self.directives: list[dict[str, Any]] = []
+        self.changed: list[Entities] = []
+        # Most turns need none of these: they share empty ones until they do.
+        self.schedule = _NOTHING_SCHEDULED
+        self.sends = _NOTHING_SENT
+        self.faults: tuple[Fault, ...] = ()
+        self.created: tuple[Pico, ...] = ()
+        self.deleted: tuple[str, ...] = ()
+        self.states: dict[str, State] | None = None
+        self.structure: Structure | None = None
+        self.raises = 0
+        self.is_cleared = False
+
+    # --- Events -----------------------------------------------------------------------------------
+
+    def run(self, event: Event) -> None:
+        """Evaluate an event, and everything it raises, to the end."""
+        self.event = event
+        contexts = self.view.contexts
+        for slot, rules in self.view.salience.lookup(event.domain, event.name):
+            self.dispatch(contexts[slot], rules, event)
+            if self.is_cleared:
+                self.is_cleared = False
+                break
+        schedule = self.schedule
+        while schedule:
+            cx, rules, event = schedule.popleft()
+            self.dispatch(cx, rules, event)
+            schedule = self.schedule
+
+    def dispatch(self, cx: Context, rules: tuple[Rule, ...], event: Event) -> None:
+        """Offer one event to the salient rules of one ruleset, in source order."""
+        if self.structure is not None and self.structure.install(cx.rid) is None:
+            return
+        cx.turn = self
+        cx.event = event
+        cx.ent.changed = self.changed
+        try:
+            for rule in rules:
+                cx.rule_name = rule.name
+                settings: tuple[Any, ...] = ()
+                if rule.machine is not None:
+                    try:
+                        selected = self.step(cx, rule, event)
+                    except Exception as error:
+                        self.fault(cx, rule, error, event)
+                        continue
+                    if selected is None:
+                        continue
+                    settings = selected
+                marks = (len(self.directives), len(self.schedule), len(self.sends), self.raises)
+                before = (self.structure, self.view, self.created, self.deleted)
+                try:
+                    outcome = rule.body(cx, event, settings)
+                except Exception as error:
+                    self.roll_back(marks, before)
+                    self.fault(cx, rule, error, event)
+                    continue
+                for entities in self.changed:
+                    entities.keep()
+                if outcome is LAST:
+                    break
+        finally:
+            cx.turn = None
+            cx.event = None
+            cx.rule_name = None
+
+    def step(self, cx: Context, rule: Rule, event: Event) -> tuple[Any, ...] | None:
+        """Advance a rule's automaton; its register values when the rule is selected."""
+        machine = rule.machine
+        assert machine is not None
+        states = self.states
+        state = None if states is None else states.get(rule.key)
+        if state is None:
+            state = self.pico.states.get(rule.key, machine.start)
+        within_ms = rule.within_ms
+        if rule.within is not None:
+            within_ms = rule.within(cx)
+            if type(within_ms) is not int and type(within_ms) is not float:
+                raise Fault("R2001", "the `within` limit is not a number")
+        settings, moved = machine.step(state, cx, event, event.time_ms, within_ms)
+        if moved is not state:
+            if states is None:
+                states = self.states = {}
+            states[rule.key] = moved
+        return settings
+
+    def roll_back(self, marks: tuple[int, int, int, int], before: Savepoint) -> None:
+        """Take back what one rule did."""
+        directives, scheduled, sent, self.raises = marks
+        self.structure, self.view, self.created, self.deleted = before
+        del self.directives[directives:]
+        del self.sends[sent:]
+        for _ in range(len(self.schedule) - scheduled):
+            self.schedule.pop()
+        for entities in self.changed:
+            entities.roll_back()
+
+    def fault(self, cx: Context, rule: Rule, error: Exception, event: Event) -> None:
+        """A rule failed: tell the caller, and raise system:error to whoever handles it."""
+        fault = to_fault(error)
+        fault.rid = cx.rid
+        fault.rule_name = rule.name
+        fault.eid = self.id
+        if fault.line is None:
+            fault.line = fault_line(error, cx.module.filename) or rule.at[0]
+        fault.__traceback__ = None
+        self.faults += (fault,)
+        if event.domain == "system" and event.name == "error":
+            return
+        attrs = {
+            "level": "error",
+            "genus": "system",
+            "species": fault.species,
+            "msg": fault.message,
+            "rid": fault.rid,
+            "rule_name": fault.rule_name,
+            "line": fault.line,
+            "eid": self.id,
+        }
+        self.append(
+            Event(event.eci, "system", "error", attrs, event.time_ms, self.id), self.home(cx)
+        )
+
+    def home(self, cx: Context) -> str:
+        """Where system:error of a ruleset goes: `errors to`, else the ruleset itself."""
+        handler = cx.module.errors_to
+        return cx.rid if handler is None else handler
+
+    def append(self, event: Event, rid: str | None) -> None:
+        """Put an event at the end of the schedule, for all rulesets or one."""
+        contexts = self.view.contexts
+        if self.schedule is _NOTHING_SCHEDULED:
+            self.schedule = deque()
+        for slot, rules in self.view.salience.lookup(event.domain, event.name):
+            if rid is None or contexts[slot].rid == rid:
+                self.schedule.append((contexts[slot], rules, event))
+
+    def raise_event(self, domain: Any, name: Any, attrs: Any, rid: str | None) -> None:
+        """`raise`: append a new event of this turn.
+
+        Raises: R1007 for a blank domain or name or attributes that are no map, R4011.
+        """
+        if type(domain) is not str or not domain.strip():
+            raise missing_part("event.domain")
+        if type(name) is not str or not name.strip():
+            raise missing_part("event.name")
+        if attrs is None:
+            attrs = {}
+        elif type(attrs) is not dict:
+            raise no_map("event.data.attrs")
+        self.raises += 1
+        if self.raises > raises_per_turn_max:
+            raise Fault("R4011", f"more than {raises_per_turn_max} events raised in one turn")
+        eci = self.event.eci if self.event is not None else "[raise]"
+        now = self.world.clock.now_ms()
+        event = Event(eci, domain.strip(), name.strip(), to_json(attrs), now, self.id)
+        self.append(event, rid)
+
+    def error(self, cx: Context, level: str, data: Any) -> Any:
+        """The statement `error`: system:error for this ruleset; level error ends the schedule."""
+        if level == "error":
+            self.schedule = _NOTHING_SCHEDULED
+            self.is_cleared = True
+        attrs = {
+            "level": level,
+            "data": to_json(data),
+            "rid": cx.rid,
+            "rule_name": cx.rule_name,
+            "genus": "user",
+        }
+        eci = self.event.eci if self.event is not None else "[raise]"
+        now = self.world.clock.now_ms()
+        self.append(Event(eci, "system", "error", attrs, now, self.id), self.home(cx))
+        return LAST
+
+    def send(self, send: Send) -> None:
+        """Have an event leave when this turn commits.
+
+        Raises: R4012.
+        """
+        if len(self.sends) >= sends_per_turn_max:
+            raise Fault("R4012", f"more than {sends_per_turn_max} events sent in one turn")
+        if self.sends is _NOTHING_SENT:
+            self.sends = []
+        self.sends.append(send)
+
+    # --- Queries ----------------------------------------------------------------------------------
+
+    def query(self, query: Query) -> Any:
+        """Answer a query.
+
+        Raises: R2005 and R2006 when there is nothing to ask, else what the function raises, with
+        ruleset and line.
+        """
+        cx = next((c for c in self.view.contexts if c.rid == query.rid), None)
+        if cx is None:
+            raise not_installed(query.rid)
+        if query.name == "__testing" and "__testing" not in cx.module.globals:
+            return cx.module.manifest["testing"]
+        item = cx.module.shared(query.name)
+        if item is None:
+            raise not_shared(query.rid, query.name)
+        self.asked = query
+        cx.turn = self
+        cx.event = None
+        try:
+            if item.kind == "function":
+                assert item.fn is not None
+                args = query.args
+                values = [
+                    args[name] if name in args else args.get(str(index))
+                    for index, name in enumerate(item.params)
+                ]
+                return to_json(item.fn(cx, *values))
+            if item.slot >= 0:
+                from runtime.abi.v1 import global_value
+
+                return to_json(global_value(cx, item.slot))
+            return to_json(item.value)
+        except Exception as error:
+            fault = to_fault(error)
+            fault.rid = cx.rid
+            if fault.line is None:
+                fault.line = fault_line(error, cx.module.filename)
+            raise fault from None
+        finally:
+            cx.turn = None
+
+    # --- Modules ----------------------------------------------------------------------------------
+
+    def used_module(self, cx: Context, alias: str) -> Context:
+        """The context of a module that a ruleset uses, made when it is first asked for.
+
+        Source: language reference 10.2: each use is an instance of its own, with its own
+        configuration, over the entity variables of the module's ruleset on this pico.
+        Raises: R2009 when the module's ruleset is not installed on this pico.
+        """
+        use = next(use for use in cx.module.uses if use.alias == alias)
+        pico = cx.pico
+        structure = pico.structure
+        if pico is self.pico and self.structure is not None:
+            structure = self.structure
+        install = structure.install(use.rid)
+        if install is None:
+            raise Fault("R2009", f"Module not found: {use.rid}", rid=cx.rid)
+        configured = {name: make(cx) for name, make in use.configured}
+        return self.world.module_context(cx.host, install, configured)
+
+    # --- Structure --------------------------------------------------------------------------------
+
+    def now(self) -> Structure:
+        """The pico's structure as this turn has changed it so far."""
+        return self.world.structure(self.pico) if self.structure is None else self.structure
+
+    def change(self, structure: Structure) -> None:
+        """Put a new structure over the pico's."""
+        old = self.now()
+        self.structure = structure
+        if old.installs is not structure.installs:
+            self.view = self.world.view(self.pico, structure, self.view)
+
+    def give_up(self) -> None:
+        """The turn ends without effect."""
+        for entities in self.changed:
+            entities.discard()
+
+    def answer(self) -> dict[str, Any]:
+        """What the caller of an event gets."""
+        answer: dict[str, Any] = {"eid": self.id, "directives": self.directives}
+        if self.faults:
+            answer["errors"] = [fault.to_map() for fault in self.faults]
+        return answer
