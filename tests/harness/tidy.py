@@ -13,6 +13,7 @@ import re
 import tokenize
 from collections.abc import Collection, Iterator, Mapping
 from fnmatch import fnmatch
+from functools import cache
 
 MODULE_LINES_MAX = 600
 FUNCTION_LINES_MAX = 70
@@ -26,12 +27,18 @@ _UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b")
 _REQUIREMENT = re.compile(r'^\s*"([A-Za-z0-9_.-]+)[^"]*",?\s*(?:#\s*(.*))?$')
 
 
+@cache
+def _nodes(text: str) -> tuple[ast.AST, ...]:
+    """All nodes of a Python text; several checks ask for those of the same file."""
+    return tuple(ast.walk(ast.parse(text)))
+
+
 def imports_of(text: str) -> Iterator[tuple[int, str]]:
     """(line, dotted name) of everything a Python text imports; `from a import b` is `a.b`.
 
     Imports inside functions and those only for type checkers count: they are dependencies too.
     """
-    for node in ast.walk(ast.parse(text)):
+    for node in _nodes(text):
         if isinstance(node, ast.Import):
             for name in node.names:
                 yield node.lineno, name.name
@@ -105,7 +112,7 @@ def functions_of(place: str, text: str) -> Iterator[tuple[int, str, int]]:
         return
     if not place.endswith(".py"):
         return
-    for node in ast.walk(ast.parse(text)):
+    for node in _nodes(text):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             assert node.end_lineno is not None
             yield node.lineno, node.name, node.end_lineno - node.lineno + 1
@@ -163,7 +170,7 @@ def empty_names(place: str, text: str) -> list[str]:
     stem = place.rpartition("/")[2].partition(".")[0]
     found = [f"{place}: is called {stem}"] if _words(stem) & _DUMPING_GROUND else []
     if place.endswith(".py"):
-        for node in ast.walk(ast.parse(text)):
+        for node in _nodes(text):
             if (
                 isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
                 and _words(node.name) & _DUMPING_GROUND
@@ -178,6 +185,8 @@ def _words(name: str) -> set[str]:
 
 def unfinished(place: str, text: str) -> list[str]:
     """Complaints about marks of work left undone; in Python only comments can hold them."""
+    if not _UNFINISHED.search(text):
+        return []
     lines: Iterator[tuple[int, str]] = iter(enumerate(text.splitlines(), 1))
     if place.endswith(".py"):
         lines = (

@@ -1,0 +1,55 @@
+# Everything is set up by the first command that needs it, in a virtual environment of its own.
+#
+#   make demo    a year of real readings into a sensor pico, and an engine killed on the way
+#   make test    lint, types and all tests
+#   make bench   throughput beside the limit row
+#   make fmt     Python and KRL into canonical form
+#   make clean   everything that can be made again
+#
+# Another Python:  make demo PYTHON=python3.13
+
+PYTHON ?= python3
+DEMO_VENV ?= .venv-demo
+TEST_VENV ?= .venv-test
+SETUP_FILES := pyproject.toml setup.py constraints.txt $(wildcard ext/*.pyx ext/*.pxd)
+
+.PHONY: demo test bench fmt clean check-machine
+.DELETE_ON_ERROR:
+
+demo: $(DEMO_VENV)/.ready
+	$(DEMO_VENV)/bin/python -m examples.demo
+
+test: $(TEST_VENV)/.ready
+	$(TEST_VENV)/bin/python -m tests $(ARGS)
+
+bench: $(TEST_VENV)/.ready
+	$(TEST_VENV)/bin/python -m bench $(ARGS)
+
+fmt: $(TEST_VENV)/.ready
+	$(TEST_VENV)/bin/ruff check --fix --quiet .
+	$(TEST_VENV)/bin/ruff format --quiet .
+	$(TEST_VENV)/bin/krlc fmt examples/*/*.krl
+
+clean:
+	rm -rf .venv-demo .venv-test build dist *.egg-info ext/*.so
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
+	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
+
+# The build tools are pinned like everything else, so they come from the environment itself.
+define set-up
+$(PYTHON) -m venv --clear $(@D)
+$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+    setuptools cython
+$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+    --no-build-isolation -e '.$(1)'
+touch $@
+endef
+
+$(DEMO_VENV)/.ready: $(SETUP_FILES) | check-machine
+	$(call set-up)
+
+$(TEST_VENV)/.ready: $(SETUP_FILES) | check-machine
+	$(call set-up,[dev])
+
+check-machine:
+	@$(PYTHON) .ci/check_machine.py
