@@ -14,7 +14,8 @@ An event's path, file by file:
     structure.py    channels, children, rulesets of a pico, as a turn changes them
     commit.py       gathers finished turns into groups; store.py, rocks.py, memory.py keep them
     answers.py      answers remembered under idempotency keys
-    outbox.py       what leaves for other engines, through network.py
+    timers.py       events scheduled for later; cron.py: the moments of a `repeat`
+    outbox.py       what leaves for other engines, through network.py; arrivals.py: what comes
     letters.py      what could not be delivered; graves.py: picos that are no more
 
 Values: kinds.py, values.py (equality, order, arithmetic), numbers.py, utf16.py, dates.py, border.py

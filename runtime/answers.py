@@ -7,6 +7,7 @@ it; the same key with other content is a conflict. Source: DESIGN.md 5.
 
 from __future__ import annotations
 
+import json
 from functools import partial
 from hashlib import blake2b
 from typing import Any
@@ -114,7 +115,13 @@ class AnswerBook:
 def _digest(event: Event) -> bytes:
     """What makes two events the same; request headers differ from try to try, so they do not."""
     attrs = {name: value for name, value in event.attrs.items() if name != "_headers"}
-    return blake2b(_encode([event.domain, event.name, attrs]), digest_size=16).digest()
+    content = [event.domain, event.name, attrs]
+    try:
+        data = _encode(content)
+    except UnicodeEncodeError:
+        # KRL text may hold half of a surrogate pair.
+        data = json.dumps(content, sort_keys=True).encode("ascii")
+    return blake2b(data, digest_size=16).digest()
 
 
 def _conflict(key: str) -> Fault:

@@ -439,11 +439,12 @@ def _complain(options: argparse.Namespace, answer: dict[str, Any]) -> None:
     if options.json:
         _print_json(answer)
         return
-    code = f" {answer['code']}" if "code" in answer else ""
-    place = ":".join(str(answer[name]) for name in ("rid", "line") if name in answer)
-    text = str(answer.get("error") or "the engine gave no reason").removeprefix("Error: ")
-    print(f"{place + ': ' if place else ''}error{code}: {text}", file=sys.stderr)
-    for fault in (answer.get("errors") or ())[1:]:
-        print(f"  also {fault.get('code')}: {fault.get('error')}", file=sys.stderr)
+    # What went wrong inside rules is a list; what refused the request is the answer itself.
+    for fault in answer.get("errors") or (answer,):
+        code = f" {fault['code']}" if "code" in fault else ""
+        place = ":".join(str(fault[name]) for name in ("rid", "line") if name in fault)
+        rule = f" in rule {fault['rule']}" if "rule" in fault else ""
+        text = str(fault.get("error") or "the engine gave no reason").removeprefix("Error: ")
+        print(f"{place + ': ' if place else ''}error{code}{rule}: {text}", file=sys.stderr)
     if answer.get("hint"):
         print(f"   = hint: {answer['hint']}", file=sys.stderr)

@@ -30,7 +30,8 @@ class Dirty(Protocol):
 class Committer:
     """The one way into the store.
 
-    `gathering` numbers the group that collects now, `durable` the last group that is durable.
+    `gathering` numbers the group that collects now, `durable` the last group that is durable;
+    `on_write` may add to a batch what needs no durability of its own.
     """
 
     def __init__(self, store: Store, on_failure: Callable[[Fault], object]) -> None:
@@ -41,6 +42,7 @@ class Committer:
         self._waiting: deque[tuple[int, Release]] = deque()
         self._is_syncing = False
         self.on_durable: Callable[[], object] | None = None
+        self.on_write: Callable[[Batch], object] | None = None
         self.gathering = 1
         self.durable = 0
         self.failure: Fault | None = None
@@ -112,6 +114,8 @@ class Committer:
             for owner, name in self._dirty.values():
                 for key, value in owner.rows(name):
                     batch.append(("pico", key, value))
+            if self.on_write is not None:
+                self.on_write(batch)
             self._store.write(batch)
         except Exception as error:
             self.fail(error)

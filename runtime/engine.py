@@ -26,9 +26,10 @@ from runtime.context import Context
 from runtime.errors import Fault, gone, unknown_eci
 from runtime.event import Event, Query, own_map, part
 from runtime.graves import Graves
+from runtime.history import History
 from runtime.inbox import Answer, Done, Item, event_from_record, event_record
 from runtime.letters import DeadLetters, undeliverable
-from runtime.limits import call_depth_max, inbox_events_max
+from runtime.limits import call_depth_max, history_buckets_kept, inbox_events_max
 from runtime.module import Module, to_fault
 from runtime.network import Envelope, Hear, Network
 from runtime.outbox import Outbox
@@ -37,6 +38,7 @@ from runtime.registry import Compiler, Fetcher, Registry
 from runtime.shelf import Shelf
 from runtime.store import Store, decode_record, encode_record, head_key, inbox_key, inbox_parts
 from runtime.structure import install
+from runtime.timers import Timers
 from runtime.turn import NeedRuleset, Send, Turn
 
 Task = Callable[[Turn], Any]
@@ -51,7 +53,7 @@ class Core:
     """One engine, driven by its clock.
 
     `root_eci` is an allow-all channel of the root pico; `host` is the base URL that rules see;
-    without a `network` nothing can be sent to other engines.
+    without a `network` nothing can be sent to other engines; `history_buckets` 0 keeps no history.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Core:
         host: str = "",
         awake_bytes_max: int = 64 << 20,
         network: Network | None = None,
+        history_buckets: int = history_buckets_kept,
     ) -> None:
         # A KRL call takes at most three frames of Python: the function, an operator, its callback.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 3 * call_depth_max))
@@ -88,6 +91,7 @@ class Core:
         )
         self.committer.on_durable = self.shelf.make_room
         self.graves = Graves(store, self.committer, clock, self.shelf, self._bereave)
+        self.history = History(store, self.committer, clock, history_buckets)
         self.letters = DeadLetters(store, self.committer)
         self.backlog = Backlog(self.committer)
         self.answers = AnswerBook(store, self.committer, clock)
@@ -100,11 +104,22 @@ class Core:
             random,
             network,
             self._return,
+            lambda pico_id: pico_id not in self.shelf.dead,
+            lambda: not self.is_closing and self.committer.failure is None,
+        )
+        self.timers = Timers(
+            store,
+            self.committer,
+            clock,
+            ids,
+            self.shelf,
+            self._accept,
             lambda: not self.is_closing and self.committer.failure is None,
         )
         self._ready: deque[Pico] = deque()
         self._is_scheduled = False
         self._parked = 0
+        self._refused: dict[str, Fault] | None = None
         self._idle: list[Callable[[], object]] = []
         self.is_closing = False
 
@@ -130,6 +145,7 @@ class Core:
                 self._bury_item(pico_id, item)
             else:
                 self._enqueue(pico, item)
+        self.timers.start()
 
     def _make_root(self) -> None:
         root_id, eci = self.ids.pico(), self.ids.eci()
@@ -358,6 +374,7 @@ class Core:
             else:
                 pico.is_ready = pico.is_waiting
         self.committer.flush()
+        self.history.tend()
         if ready and self.committer.failure is None:
             self.clock.call_soon(self._drain)
         else:
@@ -368,6 +385,7 @@ class Core:
         turn: Turn | None = None
         answer: Any = None
         pico.is_used = True
+        self._refused = item.refused
         try:
             view = pico.view
             if view is None or view.generation != self.registry.generation:
@@ -434,7 +452,11 @@ class Core:
                 self._tell_idle()
                 return
             if isinstance(got, Fault):
-                self._refuse(pico, pico.inbox.popleft(), got)
+                if url.startswith("hash:"):
+                    self._refuse(pico, pico.inbox.popleft(), got)
+                else:
+                    # The rule that asked for it faults, when the turn runs again.
+                    item.refused = {**(item.refused or {}), url: got}
             if pico.inbox:
                 self._ready.append(pico)
                 if not self._is_scheduled:
@@ -452,6 +474,8 @@ class Core:
     def _complete(self, turn: Turn, item: Item) -> None:
         """An event's turn is done: its changes enter the group, then the caller is answered."""
         self._apply(turn, item)
+        if self.history.is_on:
+            self.history.add(turn)
         if item.done is None:
             return
         answer: Any = turn.answer()
@@ -486,6 +510,9 @@ class Core:
             self.shelf.add(child)
             committer.put_all(structure_rows(child.id, None, child.structure))
             child.group = committer.gathering
+            wrote = True
+        if turn.timers or turn.structure is not None:
+            self.timers.apply(turn)
             wrote = True
         if turn.structure is not None:
             committer.put_all(structure_rows(pico.id, pico.structure, turn.structure))
@@ -625,7 +652,11 @@ class Core:
     def is_idle(self) -> bool:
         """True when no pico has anything queued or running and all is durable."""
         return (
-            not self._ready and not self._parked and not self._is_scheduled and self.graves.is_idle
+            not self._ready
+            and not self._parked
+            and not self._is_scheduled
+            and self.graves.is_idle
+            and self.timers.is_idle
         ) and (self.committer.is_idle or self.committer.failure is not None)
 
     def when_idle(self, tell: Callable[[], object]) -> None:
@@ -669,6 +700,9 @@ class Core:
 
     def module(self, url: str) -> Module:
         """The loaded ruleset of a URL."""
+        if self._refused is not None and url in self._refused:
+            fault = self._refused[url]
+            raise Fault(fault.code, fault.message, fault.hint)
         return self.registry.by_url(url)
 
     def channel(self, eci: str) -> Channel | None:

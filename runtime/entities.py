@@ -2,10 +2,11 @@
 
 In: reads and writes of rule bodies. Out: values, and the store rows of what changed. A variable is
 one stored record while it is small; a larger map is stored by key, a larger array in chunks, so
-that reading or writing one entry costs the same however many there are. Invariants: what is unwritten is
-in memory; a savepoint's and a turn's changes can be taken back; rows show the settled state, also
-while a turn is under way; nobody ever changes a list or map that another may hold. Not here: parts
-of collections (stored.py, stored_map.py, stored_array.py), when rows are written (commit.py).
+that reading or writing one entry costs the same however many there are. Invariants: what is
+unwritten is in memory; a savepoint's and a turn's changes can be taken back; rows show the settled
+state, also while a turn is under way; nobody ever changes a list or map that another may hold. Not
+here: parts of collections (stored.py, stored_map.py, stored_array.py), when rows are written
+(commit.py).
 """
 
 from __future__ import annotations
@@ -106,16 +107,20 @@ class Entities:
         return value
 
     def _collection(self, name: str, head: bytes) -> Collection:
-        numbers = decode_record(head, "head of an entity variable")
+        kind, *numbers = decode_record(head, "head of an entity variable")
         reader, bounds = self._reader, self._bounds
-        match numbers:
-            case [StoredMap.KIND, *rest]:
-                prefix = entries_prefix(*self._owner, name)
-                return StoredMap(reader, prefix, name, bounds, tuple(rest))
-            case [StoredArray.KIND, *rest, chunk]:
-                prefix = chunks_prefix(*self._owner, name)
-                return StoredArray(reader, prefix, name, bounds, tuple(rest), chunk)
-        raise Fault("R3006", f"the head of ent:{name} is of no kind that this engine knows")
+        found: Collection
+        if kind == StoredMap.KIND:
+            prefix = entries_prefix(*self._owner, name)
+            found = StoredMap(reader, prefix, name, bounds, tuple(numbers))
+        elif kind == StoredArray.KIND:
+            prefix = chunks_prefix(*self._owner, name)
+            chunk = numbers.pop()
+            found = StoredArray(reader, prefix, name, bounds, tuple(numbers), chunk)
+        else:
+            raise Fault("R3006", f"the head of ent:{name} is of no kind that this engine knows")
+        found.written = found.settled
+        return found
 
     # --- Writes -----------------------------------------------------------------------------------
 
@@ -197,20 +202,21 @@ class Entities:
             return value
         if t is not dict and t is not list:
             return to_stored(value)
-        if isinstance(old, Collection) and old.is_whole(value):
-            return old
         kind = StoredMap if t is dict else StoredArray
+        if type(old) is kind and old.is_whole(value):
+            return old
         stored, size = measured(value)
         count = len(stored)
         bounds = self._bounds
         settled = self._before.get(name, old)
         # What is stored in parts stays so until it is much smaller, lest it change to and fro.
         share = 2 if type(settled) is kind else 1
-        if count * share <= bounds.record_elements and (
-            size * share <= bounds.record_bytes or count <= 1
-        ):
-            check_row(name, "the value", size, bounds)
-            return stored
+        if count * share <= bounds.record_elements:
+            if size * share <= bounds.record_bytes:
+                return stored
+            if count <= 1:
+                check_row(name, "the value", size, bounds)
+                return stored
         if type(settled) is kind:
             # The difference to what is stored will be written, so that has to be known; now, while
             # what cannot be read is still a fault of the rule.
@@ -284,8 +290,10 @@ class Entities:
         if name in self._doomed or isinstance(value, Collection):
             rows: dict[bytes, bytes | None] = dict.fromkeys(self._doomed.pop(name, ()))
             if isinstance(value, Collection):
-                rows.update(value.rows())
-                rows[head] = value.head()
+                value.collect(rows)
+                packed = value.head()
+                if packed is not None:
+                    rows[head] = packed
             else:
                 rows[head] = None if value is None else encode_record(value)
             return list(rows.items())
@@ -317,11 +325,7 @@ class Entities:
         """Forget what is in memory only to be read faster; what is unwritten stays."""
         for name, value in self._now.items():
             # A collection with unwritten rows may have replaced one whose rows are still there.
-            if (
-                isinstance(value, Collection)
-                and not value.dirty
-                and name not in self._before
-            ):
+            if isinstance(value, Collection) and not value.dirty and name not in self._before:
                 value.trim()
 
     def bytes_estimated(self) -> int:

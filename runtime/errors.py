@@ -421,6 +421,13 @@ CODES: dict[str, Code] = {
         "simplify the pattern; avoid nested repetition such as (a+)+",
         "pattern_time",
     ),
+    "R4017": Code(
+        "too many jobs scheduled",
+        500,
+        "One turn scheduled or removed more timed events than the bound.",
+        "schedule from several turns, or let one event do the work of many",
+        "jobs",
+    ),
     # R5: delivery.
     "R5001": Code(
         "not delivered",

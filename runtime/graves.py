@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from runtime.clock import Clock
 from runtime.commit import Committer
@@ -33,6 +34,7 @@ from runtime.store import (
     pico_prefix,
     timer_owner_key,
 )
+from runtime.timers import due_key_of
 
 GRAVE = b"grave:"
 BURIED = b"buried:"
@@ -178,8 +180,12 @@ class Graves:
             if count >= reap_rows_max:
                 count = 0
                 yield
-        for key, _ in list(self._store.scan("timer", timer_owner_key(pico_id))):
-            put("timer", key, None)
+        prefix = timer_owner_key(pico_id)
+        while rows := list(islice(self._store.scan("timer", prefix), reap_rows_max // 2)):
+            for key, row in rows:
+                put("timer", key, None)
+                put("timer", due_key_of(key, row), None)
+            yield
         put("pico", automata_key(pico_id), None)
         yield
         for key, _ in list(self._store.scan("pico", child_key(pico_id))):

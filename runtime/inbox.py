@@ -22,10 +22,11 @@ class Item:
     task of administration.
 
     `number` is the row's number in the inbox family, or -1 when it is not stored. `key` is the
-    idempotency key the sender gave, with its channel.
+    idempotency key the sender gave, with its channel. `refused` are the rulesets, by URL, for which
+    it waited in vain.
     """
 
-    __slots__ = ("done", "event", "key", "number", "query", "task")
+    __slots__ = ("done", "event", "key", "number", "query", "refused", "task")
 
     def __init__(
         self,
@@ -41,6 +42,7 @@ class Item:
         self.number = number
         self.key: tuple[str, str] | None = None
         self.task: Callable[[Any], Any] | None = None
+        self.refused: dict[str, Fault] | None = None
 
 
 class Answer:

@@ -234,6 +234,72 @@ call_depth_max = _limit(
     "R4010",
 )
 
+# --- Timers ---------------------------------------------------------------------------------------
+
+timers_per_turn_max = _limit(
+    "timers_per_turn_max",
+    10_000,
+    "jobs scheduled or removed in one turn",
+    "one turn is one batch of the store, and a batch must stay small",
+    "R4017",
+)
+timer_batch_max = _limit(
+    "timer_batch_max",
+    256,
+    "due timers fired together",
+    "each wakes a pico; turns and sockets must get their time between two batches",
+    "none: the next batch goes on",
+)
+timer_numbers_reserved = _limit(
+    "timer_numbers_reserved",
+    1_000,
+    "numbers of timers set aside by one row",
+    "a start goes on behind them without looking at timers; a row now and then costs nothing",
+    "none: the next ones are set aside",
+)
+timer_mark_every = _limit(
+    "timer_mark_every",
+    1_000,
+    "fired timers between two stored marks",
+    "a start reads past at most so many consumed rows; a mark is one more key in a batch",
+    "none: the mark is stored",
+)
+timer_retry_ms = _limit(
+    "timer_retry_ms",
+    1_000,
+    "milliseconds until a timer tries again whose pico has a full inbox",
+    "long enough to work off much of a full inbox; the timers of other picos go on meanwhile",
+    "none: it tries again",
+)
+timer_late_ms = _limit(
+    "timer_late_ms",
+    60_000,
+    "milliseconds by which a repeated event with CATCHUP=skip may come late",
+    "a busy engine or a quick restart is not a missed moment; a minute is cron's own grain",
+    "none: the moment is skipped",
+)
+timer_catch_up_ms = _limit(
+    "timer_catch_up_ms",
+    7 * 86_400_000,
+    "milliseconds that CATCHUP=all reaches back",
+    "a job of every second makes 600,000 events of a week; more would stop all other timers",
+    "none: older moments are skipped",
+)
+cron_characters_max = _limit(
+    "cron_characters_max",
+    200,
+    "characters of a timespec",
+    "the longest sensible ones have 80; it is stored with every job",
+    "R2001",
+)
+cron_specs_cached_max = _limit(
+    "cron_specs_cached_max",
+    256,
+    "timespecs kept as read",
+    "rulesets have a handful of them; ones built at run time must not fill memory",
+    "none: the timespec is read again",
+)
+
 # --- Answers under keys ---------------------------------------------------------------------------
 
 answer_bucket_ms = _limit(
@@ -256,6 +322,72 @@ key_characters_max = _limit(
     "characters",
     "a key is an identifier, not content",
     "R1007",
+)
+
+# --- History --------------------------------------------------------------------------------------
+
+history_wait_ms = _limit(
+    "history_wait_ms",
+    100,
+    "milliseconds that what happened waits for a batch to go with",
+    "people look after a moment; a write of its own for each turn would cost more than the turn",
+    "none: it is written alone",
+)
+history_bucket_ms = _limit(
+    "history_bucket_ms",
+    6 * 3_600_000,
+    "milliseconds",
+    "history is dropped by whole buckets; few buckets make few look-ups",
+    "none: the next bucket begins",
+)
+history_bucket_bytes = _limit(
+    "history_bucket_bytes",
+    16 << 20,
+    "bytes of records",
+    "a look at all picos reads one bucket, in a fraction of a second",
+    "none: the next bucket begins",
+)
+history_buckets_kept = _limit(
+    "history_buckets_kept",
+    64,
+    "buckets, so at most a gigabyte",
+    "a busy engine would fill its disk with what people seldom read",
+    "none: the oldest bucket is dropped",
+)
+history_memory_buckets_kept = _limit(
+    "history_memory_buckets_kept",
+    2,
+    "buckets of an engine without a folder",
+    "it keeps everything in memory, and that is for more than history",
+    "none: the oldest bucket is dropped",
+)
+history_kept_ms = _limit(
+    "history_kept_ms",
+    7 * 86_400_000,
+    "milliseconds",
+    "a week covers holidays; what is older is no longer asked about",
+    "none: what is older is dropped",
+)
+history_turn_bytes_max = _limit(
+    "history_turn_bytes_max",
+    16 << 10,
+    "bytes of one turn's record",
+    "large attributes are content, not history; a group of small turns never comes near",
+    "none: only the size of the attributes is kept, and the first notes",
+)
+history_notes_max = _limit(
+    "history_notes_max",
+    100,
+    "notes of a turn that is too large to be kept whole",
+    "the beginning of an endless chain of raised events shows where it comes from",
+    "none: later ones are dropped",
+)
+history_shown_max = _limit(
+    "history_shown_max",
+    10_000,
+    "entries in one answer",
+    "an answer is one piece of JSON in memory",
+    "R1013",
 )
 
 # --- Rulesets -------------------------------------------------------------------------------------
@@ -341,6 +473,13 @@ outbox_host_flying_max = _limit(
     1_000,
     "events under way to one host",
     "they are in memory; a host that does not answer must not take all of it",
+    "none: the next one waits for an answer",
+)
+outbox_host_bytes_max = _limit(
+    "outbox_host_bytes_max",
+    16 << 20,
+    "bytes of stored events under way to one host",
+    "a thousand events of a megabyte each would be a gigabyte",
     "none: the next one waits for an answer",
 )
 outbox_answer_ms = _limit(

@@ -20,9 +20,25 @@ UNSET: Any = object()
 
 
 class Rule:
-    """One rule: what it listens to, its automaton (None: every salient event selects), its body."""
+    """One rule: what it listens to, its automaton (None: every salient event selects), its body.
 
-    __slots__ = ("at", "body", "hash", "key", "machine", "name", "salience", "within", "within_ms")
+    `key` names it in its pico's automata, `label` in the history, with its version.
+    """
+
+    __slots__ = (
+        "at",
+        "body",
+        "hash",
+        "key",
+        "label",
+        "machine",
+        "matchers",
+        "name",
+        "salience",
+        "table",
+        "within",
+        "within_ms",
+    )
 
     def __init__(
         self,
@@ -42,10 +58,13 @@ class Rule:
         self.salience = salience
         self.at = at
         self.hash = hash
+        self.table = table
+        self.matchers = matchers
         self.machine = None if table is None else Machine(table, matchers, number)
         self.within_ms = within_ms
         self.within = within
         self.key = ""
+        self.label = ""
 
 
 class Global:
@@ -133,6 +152,7 @@ class Module:
         self.values: list[Any] = [UNSET] * len(computed)
         for rule in self.rules:
             rule.key = f"{self.rid}\0{rule.name}"
+            rule.label = f"{rule.key}\0{self.hash[:12]}\0{rule.hash[:12]}"
 
     def shared(self, name: str) -> Global | None:
         """The shared global of this name, if there is one."""

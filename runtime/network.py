@@ -1,6 +1,6 @@
 """The seam to other engines: what is carried there, what comes back, and who carries it.
 
-In: the outbox hands an `Envelope` and a host to a `Network`. Out: at most one `Reply` for each try.
+In: the outbox hands an `Envelope` and a host to a `Network`. Out: a `Reply`, if all goes well.
 Invariants: a network decides nothing: it may lose, repeat, delay and reorder both ways, and the
 outbox (outbox.py) and the other side (arrivals.py) still make exactly one of each event, in order.
 Both values are arrays on the wire (`msgspec` encodes and checks them), so a transport has only to
@@ -83,11 +83,11 @@ class Network(Protocol):
     """Carries envelopes to other engines."""
 
     def send(self, host: str, envelope: Envelope, done: Hear) -> None:
-        """Try to deliver once; `done(reply)` is called at most once, on the driving loop.
+        """Try to deliver once, and call `done(reply)` on the driving loop, never within this call.
 
-        It is never called within this call, and may be left out: the outbox has its own deadline.
-        What is handed over by successive calls for a pair should arrive in that order. Never
-        raises: a host that cannot be reached is a `later`, one that never can be is a `refused`.
+        A reply may come late, twice or not at all: the outbox has its own deadline. What successive
+        calls hand over for a pair should arrive in that order. Never raises: a host that cannot be
+        reached is a `later`, one that never can be is a `refused`.
         """
 
     def credit(self, host: str) -> int:

@@ -28,6 +28,7 @@ from runtime.limits import (
     address_characters_max,
     outbox_answer_ms,
     outbox_expired_max,
+    outbox_host_bytes_max,
     outbox_host_flying_max,
     outbox_kept_ms,
     outbox_pairs_idle_max,
@@ -54,22 +55,30 @@ _ECI = re.compile(r"[!-~]+")
 
 
 class Lane:
-    """All that flies to one host, and the pairs that wait for room."""
+    """All that flies to one host, how many events and bytes, and the pairs that wait for room."""
 
-    __slots__ = ("__weakref__", "flying", "queue")
+    __slots__ = ("__weakref__", "bytes", "flying", "queue")
 
     def __init__(self) -> None:
         self.flying = 0
+        self.bytes = 0
         self.queue: deque[Pair] = deque()
+
+    @property
+    def is_full(self) -> bool:
+        """True when no more may fly; one event of any size always may."""
+        return self.flying >= outbox_host_flying_max or self.bytes >= outbox_host_bytes_max
 
 
 class Pair:
     """One pico's sends to one channel of another engine.
 
     Numbers: below `low` all are ended; below `next` all are given out; below `ready` all are
-    durable; from `sent` on none was tried in this round. `flying` were tried and are not answered;
+    durable; from `sent` on none was tried in this round. `flying` were tried and are not answered,
+    with their sizes;
     `outcomes` are known and wait for lower ones (None: taken). A round ends when something went
-    wrong; then the pair rests, and begins again at `low`.
+    wrong; then the pair rests, and begins again at `low`. `waits_for` is the last commit group in
+    which something was given back: the other side must not forget it before we cannot.
     """
 
     __slots__ = (
@@ -91,6 +100,7 @@ class Pair:
         "sender",
         "sent",
         "tries",
+        "waits_for",
     )
 
     def __init__(self, sender: str, receiver: str, lane: Lane, name: str, low: int) -> None:
@@ -100,11 +110,12 @@ class Pair:
         self.lane = lane
         self.name = name
         self.low = self.sent = self.ready = self.next = low
-        self.flying: set[int] = set()
+        self.flying: dict[int, int] = {}
         self.outcomes: dict[int, Fault | None] = {}
         self.round = 0
         self.tries = 0
         self.deadline_ms = 0
+        self.waits_for = 0
         self.alarm: Handle | None = None
         self.is_queued = False
         self.is_resting = False
@@ -127,7 +138,7 @@ class Outbox:
     """All pairs that send.
 
     `give_back` gets (sender, send, fault) for what cannot arrive, in the group that gathers;
-    `is_open` says whether the engine still goes on.
+    `lives` is False for a pico that is being deleted; `is_open` says whether the engine goes on.
     """
 
     def __init__(
@@ -139,6 +150,7 @@ class Outbox:
         random: Random,
         network: Network | None,
         give_back: Callable[[str, Send, Fault], object],
+        lives: Callable[[str], bool],
         is_open: Callable[[], bool],
     ) -> None:
         self._store = store
@@ -149,12 +161,14 @@ class Outbox:
         self._network = network or Nowhere()
         self._is_connected = network is not None
         self._give_back = give_back
+        self._lives = lives
         self._is_open = is_open
         self._pairs: dict[tuple[str, str], Pair] = {}
         self._idle: dict[tuple[str, str], Pair] = {}
         self._lanes: WeakValueDictionary[str, Lane] = WeakValueDictionary()
         self._fresh: list[tuple[Pair, int]] = []
         self._fresh_group = 0
+        self._will_flush = False
 
     def resume(self) -> None:
         """Take up what an earlier run did not bring to its end; it leaves on a later call.
@@ -269,7 +283,7 @@ class Outbox:
         committer = self._committer
         committer.put("meta", old.key, None)
         # A pico that is no more sends no more, and nobody would remove the record.
-        if committer.get("pico", head_key(old.sender)) is not None:
+        if self._lives(old.sender) and committer.get("pico", head_key(old.sender)) is not None:
             committer.put("pico", pair_key(old.sender, old.receiver), old.record())
 
     # --- Sending ----------------------------------------------------------------------------------
@@ -278,6 +292,8 @@ class Outbox:
         """Send what may be sent now."""
         if pair.is_resting or pair.is_queued or not self._is_open():
             return
+        if pair.waits_for > self._committer.durable:
+            return
         # After a failure one event goes ahead, to see whether the way is free again.
         window = 1 if pair.tries else min(self._network.credit(pair.host), outbox_window_max)
         end = min(pair.ready, pair.low + window)
@@ -285,17 +301,18 @@ class Outbox:
         while pair.sent < end:
             number = pair.sent
             if number not in pair.outcomes:
-                if lane.flying >= outbox_host_flying_max:
+                if lane.is_full:
                     pair.is_queued = True
                     lane.queue.append(pair)
                     return
-                lane.flying += 1
-                pair.flying.add(number)
                 self._launch(pair, number)
             pair.sent = number + 1
 
     def _launch(self, pair: Pair, number: int) -> None:
-        eid, domain, name, attrs, sent_ms = self._row(pair, number)
+        (eid, domain, name, attrs, sent_ms), size = self._row(pair, number)
+        pair.flying[number] = size
+        pair.lane.flying += 1
+        pair.lane.bytes += size
         envelope = Envelope(
             pair.name, number, pair.low, pair.eci, domain, name, attrs, eid, sent_ms
         )
@@ -304,16 +321,25 @@ class Outbox:
             self._set_alarm(pair, pair.deadline_ms)
         self._network.send(pair.host, envelope, partial(self._hear, pair, number, pair.round))
 
-    def _row(self, pair: Pair, number: int) -> list[Any]:
+    def _row(self, pair: Pair, number: int) -> tuple[list[Any], int]:
+        """What a row holds, and its size."""
         row = self._committer.get("outbox", pair.row_key(number))
         if row is None:
             raise Fault("R3006", "an event that has to leave is not in the store")
-        record: list[Any] = decode_record(row, "outbox entry")
-        return record
+        return decode_record(row, "outbox entry"), len(row)
+
+    def _land(self, pair: Pair, numbers: list[int]) -> None:
+        """These are not under way any more."""
+        lane = pair.lane
+        for number in numbers:
+            size = pair.flying.pop(number, None)
+            if size is not None:
+                lane.flying -= 1
+                lane.bytes -= size
 
     def _fill(self, lane: Lane) -> None:
         """There may be room in a lane again: the pairs that waited go on, in turn."""
-        while lane.queue and lane.flying < outbox_host_flying_max:
+        while lane.queue and not lane.is_full:
             pair = lane.queue.popleft()
             pair.is_queued = False
             self._pump(pair)
@@ -327,9 +353,7 @@ class Outbox:
         if reply.kind == "taken" or reply.kind == "refused":
             # The other side says the same about a number for ever: rounds do not matter.
             pair.outcomes[number] = None if reply.kind == "taken" else reply.fault()
-            if number in pair.flying:
-                pair.flying.remove(number)
-                pair.lane.flying -= 1
+            self._land(pair, [number])
             pair.tries = 0
             pair.deadline_ms = self._clock.now_ms() + outbox_answer_ms
             if pair.is_resting:
@@ -352,15 +376,18 @@ class Outbox:
     def _settle(self, pair: Pair) -> None:
         """End the events whose outcome is known and that have no unknown one before them.
 
-        In order, and one batch with what it leads to: a start never does half of it again.
+        In order, and one batch with what it leads to: a start never does half of it again. What is
+        sent after something was given back tells the other side, by its `low`, that it may forget
+        that number; so it waits until the batch is durable.
         """
         outcomes, low, committer = pair.outcomes, pair.low, self._committer
         while low in outcomes:
             fault = outcomes.pop(low)
             if fault is not None:
-                eid, domain, name, attrs, _ = self._row(pair, low)
+                eid, domain, name, attrs, _ = self._row(pair, low)[0]
                 send = Send(pair.eci, domain, name, attrs, eid, pair.host)
                 self._give_back(pair.sender, send, fault)
+                pair.waits_for = committer.gathering
             committer.remove("outbox", pair.row_key(low))
             low += 1
         if low == pair.low:
@@ -368,14 +395,26 @@ class Outbox:
         pair.low = low
         pair.sent = max(pair.sent, low)
         committer.put("meta", pair.key, pair.record())
+        if pair.waits_for == committer.gathering:
+            committer.when_durable(pair.waits_for, partial(self._go_on, pair))
         if low == pair.next:
             self._put_idle(pair)
-        committer.flush()
+        # Later, since answers come many at a time: they all end in one group.
+        if not self._will_flush:
+            self._will_flush = True
+            self._clock.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._will_flush = False
+        self._committer.flush()
+
+    def _go_on(self, pair: Pair, failure: Fault | None) -> None:
+        if failure is None:
+            self._pump(pair)
 
     def _end_round(self, pair: Pair) -> None:
         pair.round += 1
-        pair.lane.flying -= len(pair.flying)
-        pair.flying.clear()
+        self._land(pair, list(pair.flying))
         pair.sent = pair.low
 
     def _fail(self, pair: Pair, wait_ms: int) -> None:
@@ -421,7 +460,7 @@ class Outbox:
         oldest = self._clock.now_ms() - outbox_kept_ms
         end = min(pair.ready, pair.low + outbox_expired_max)
         number = pair.low
-        while number < end and self._row(pair, number)[4] <= oldest:
+        while number < end and self._row(pair, number)[0][4] <= oldest:
             if number not in pair.outcomes:
                 days = outbox_kept_ms // 86_400_000
                 fault = Fault("R5003", f"no word from {pair.host} for {days} days")

@@ -249,9 +249,13 @@ class RocksStore:
         self._gets.clear()
         self._handles.clear()
         readers, self._readers = self._readers, {}
-        for reader in readers.values():
-            reader.close()
-        self._db.close()
+        for closed in (*readers.values(), self._db):
+            try:
+                closed.close()
+            except Exception as error:
+                # Closing flushes, which a disk that failed before refuses once more.
+                if self._failure is None:
+                    self._failure = _write_fault(error)
         if self._failure is None:
             self._failure = Fault("R3003", f"the store in {self._path} is closed")
 

@@ -158,8 +158,8 @@ class Shelf:
         entities = [self.entities(pico, rid) for rid in sorted(went)]
         for rid in went:
             del pico.entities[rid]
-        if pico.states and structure.installs is not old.installs:
-            _keep_states(pico, pico.view, view)
+        if pico.view is not None and view is not None and pico.view is not view:
+            _carry(pico, pico.view, view)
         pico.structure = structure
         if pico.view is not None and view is not None and view is not pico.view:
             _carry(pico, pico.view, view)
@@ -277,21 +277,6 @@ class Shelf:
                     raise Fault(
                         "R3006", f"the automaton of rule {rule.name} cannot be read: {error}"
                     ) from None
-
-
-def _keep_states(pico: Pico, old: View | None, new: View | None) -> None:
-    """The progress of an automaton stays while its ruleset does and its expression is the same."""
-    hashes = _rules(old)
-    pico.states = {
-        key: pico.states[key]
-        for key, rule in _rules(new).items()
-        if key in pico.states and key in hashes and hashes[key].hash == rule.hash
-    }
-
-
-def _rules(view: View | None) -> dict[str, Rule]:
-    contexts = () if view is None else view.contexts
-    return {rule.key: rule for cx in contexts for rule in cx.module.rules}
 
 
 def _carry(pico: Pico, old: View, new: View) -> None:

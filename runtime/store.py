@@ -21,13 +21,13 @@ pico       id 0 `c` eci                        one channel
 pico       id 0 `v` rid 0 name                 entity variable: whole value, or collection head
 pico       id 0 `w` rid 0 name 0 map key       one entry of a map stored by key
 pico       id 0 `x` rid 0 name 0 number        one chunk of an array stored in chunks
-pico       id 0 `o` receiver                   one pair with nothing to send: its name, next number
-pico       id 0 `m` pair                       one pair that sends here, whose mark goes with the pico
+pico       id 0 `o` receiver                   one pair that has nothing to send
+pico       id 0 `m` pair                       one pair that sends here
 eci        eci                                 whose channel it is
 inbox      number id                           one accepted event, numbered over all picos
 outbox     id 0 receiver 0 number              one event that has to leave for another engine
 mark       pair                                what was decided last of what another engine sent
-timer      `d` due_ms id 0 timer id            one timer, by due time
+timer      `d` due_ms number id 0 rid 0 timer  one timer, by due time, then as scheduled
 timer      `o` id 0 rid 0 timer id             the same timer, by owner
 registry   kind letter, then name              ruleset versions, sources, modules
 answer     bucket id 0 eci 0 key               the answer given under an idempotency key
@@ -281,14 +281,21 @@ def mark_owner_key(pico_id: str, pair: str = "") -> bytes:
     return f"{pico_id}\0m{pair}".encode()
 
 
-def timer_key(due_ms: int, pico_id: str, timer_id: str) -> bytes:
-    """One timer by due time; a time before the epoch counts as the epoch."""
-    return b"d" + max(due_ms, 0).to_bytes(8, "big") + f"{pico_id}\0{timer_id}".encode()
+def timer_key(due_ms: int, number: int, pico_id: str, rid: str, timer_id: str) -> bytes:
+    """One timer by due time, equal ones by number; a time before the epoch counts as the epoch."""
+    start = b"d" + max(due_ms, 0).to_bytes(8, "big") + number.to_bytes(8, "big")
+    return start + f"{pico_id}\0{rid}\0{timer_id}".encode()
 
 
 def timer_due_ms(key: bytes) -> int:
     """The due time in a timer's key."""
     return int.from_bytes(key[1:9], "big")
+
+
+def timer_parts(key: bytes) -> tuple[int, str, str, str]:
+    """Number, pico, ruleset and id of the timer in a key that `timer_key` made."""
+    pico_id, rid, timer_id = key[17:].decode().split("\0")
+    return int.from_bytes(key[9:17], "big"), pico_id, rid, timer_id
 
 
 def timer_owner_key(pico_id: str, rid: str = "", timer_id: str = "") -> bytes:

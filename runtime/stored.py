@@ -28,6 +28,10 @@ from runtime.store import decode_record, encode_record
 
 ABSENT: Any = object()
 
+# Values that are stored as they are, and those whose size counts.
+SCALARS = frozenset((int, str, bool, type(None), float))
+SIZED = frozenset((str, dict, list))
+
 # Estimated memory of one cached entry or element beside its value: two places in a dict, a tuple,
 # a number and a key.
 _PART_BYTES = 300
@@ -110,7 +114,8 @@ class Collection:
     """A variable in parts. Subclasses say what a part is, and how parts make the whole.
 
     Shapes: `numbers` begins with (elements, estimated bytes); `parts` and `over` hold None where a
-    part was removed; `dirty` names the parts whose rows are not as settled.
+    part was removed; `dirty` names the parts whose rows are not as settled, `written` are the
+    numbers in the head record.
     """
 
     KIND = 0
@@ -129,6 +134,7 @@ class Collection:
         "parts",
         "prefix",
         "settled",
+        "written",
     )
 
     def __init__(self, reader: Reader, prefix: bytes, name: str, bounds: Bounds) -> None:
@@ -143,6 +149,7 @@ class Collection:
         self.is_complete = False
         self.numbers: tuple[int, ...] = ()
         self.settled: tuple[int, ...] = ()
+        self.written: tuple[int, ...] = ()
         self._whole: Any = None
         self._stale: dict[Any, None] = {}
 
@@ -164,7 +171,7 @@ class Collection:
         """Bring the cached whole up to date in the stale parts; nobody else holds it."""
         raise NotImplementedError
 
-    def head(self) -> bytes:
+    def pack_head(self) -> bytes:
         """The head record of the settled state."""
         raise NotImplementedError
 
@@ -286,20 +293,25 @@ class Collection:
 
     # --- Rows -------------------------------------------------------------------------------------
 
-    def rows(self) -> list[tuple[bytes, bytes | None]]:
-        """The rows of the parts that changed since they were last asked for; these are written."""
-        rows: list[tuple[bytes, bytes | None]] = []
+    def collect(self, rows: dict[bytes, bytes | None]) -> None:
+        """Add the rows of the parts that changed since this was last asked; they are written."""
         parts = self.parts
         for key in self.dirty:
             part = parts[key]
             at = self.prefix + self.encode_key(key)
             if part is None:
                 del parts[key]
-                rows.append((at, None))
+                rows[at] = None
             else:
-                rows.append((at, encode_record(part)))
+                rows[at] = encode_record(part)
         self.dirty.clear()
-        return rows
+
+    def head(self) -> bytes | None:
+        """The head record, which is then written; None when it is as written."""
+        if self.written == self.settled:
+            return None
+        self.written = self.settled
+        return self.pack_head()
 
     def row_keys(self) -> list[bytes]:
         """The keys of all rows that the store may have."""

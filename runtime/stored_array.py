@@ -9,6 +9,7 @@ share (stored.py).
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import is_
 from typing import Any, Self
 
 from runtime.border import measured, to_stored
@@ -17,6 +18,7 @@ from runtime.kinds import is_index, text
 from runtime.operators.paths import delete, get, put
 from runtime.store import encode_record, key_number, number_key
 from runtime.stored import (
+    SCALARS,
     Bounds,
     Collection,
     Reader,
@@ -80,7 +82,7 @@ class StoredArray(Collection):
     def decode_key(self, data: bytes) -> Any:
         return key_number(data)
 
-    def head(self) -> bytes:
+    def pack_head(self) -> bytes:
         return encode_record(encode_record((self.KIND, *self.settled, self.chunk)))
 
     def check_complete(self) -> None:
@@ -118,9 +120,11 @@ class StoredArray(Collection):
         if not isinstance(old, StoredArray):
             self.dirty = set(self.parts)
             return
-        if self.chunk != old.chunk:
+        # Other chunks mean other rows throughout: only when elements are of quite another size.
+        if old.chunk < 4 * self.chunk < 16 * old.chunk:
             self.chunk = old.chunk
             self._divide()
+            self.written = old.written
         parts, dirty = self.parts, old.dirty
         for number, part in parts.items():
             known = old.parts.get(number)
@@ -197,7 +201,11 @@ class StoredArray(Collection):
         Raises: R2001 for what cannot be stored, R4015.
         Cost:   O(what is appended + one chunk).
         """
-        items, size = measured(value if type(value) is list else [value])
+        if type(value) in SCALARS:
+            items = [value]
+            size = 8 + len(value) if type(value) is str else 8
+        else:
+            items, size = measured(value if type(value) is list else [value])
         if size > self._bounds.row_bytes:
             for item in items:
                 check_row(self.name, "one element", 8 + size_of(item), self._bounds)
@@ -227,4 +235,4 @@ class StoredArray(Collection):
 
 
 def _is_same_chunk(a: list[Any], b: list[Any]) -> bool:
-    return len(a) == len(b) and all(map(is_same, a, b))
+    return len(a) == len(b) and (all(map(is_, a, b)) or all(map(is_same, a, b)))

@@ -15,11 +15,13 @@ from typing import Any, Self
 
 from runtime.border import to_stored
 from runtime.errors import Fault
-from runtime.kinds import text
+from runtime.kinds import KrlMap, text
 from runtime.operators.paths import get, put
 from runtime.store import encode_record
 from runtime.stored import (
     ABSENT,
+    SCALARS,
+    SIZED,
     Bounds,
     Collection,
     Reader,
@@ -38,7 +40,7 @@ class StoredMap(Collection):
 
     KIND = 1
 
-    __slots__ = ("_has_removed", "_is_reordered", "_mark")
+    __slots__ = ("_fresh", "_has_removed", "_is_reordered", "_mark")
 
     def __init__(
         self, reader: Reader, prefix: bytes, name: str, bounds: Bounds, numbers: tuple[int, ...]
@@ -47,6 +49,8 @@ class StoredMap(Collection):
         self.numbers = self.settled = numbers
         # Entries with lower ordinals are in the cached whole at their places, if they are in it.
         self._mark: Ordinal = 0
+        # The value of a fresh map that has no parts yet: nothing of it is in the store.
+        self._fresh: KrlMap | None = None
         # Whether this turn has removed an entry, and whether the cached whole came to show that:
         # then it cannot be led back, since entries would have to return to their places.
         self._has_removed = False
@@ -67,9 +71,7 @@ class StoredMap(Collection):
             for key, item in value.items():
                 check_row(name, "one entry", 8 + len(key) + size_of(item), bounds)
         made = cls(reader, prefix, name, bounds, (count, size, count))
-        made.parts = {key: (at, item) for at, (key, item) in enumerate(value.items())}
-        made.is_complete = True
-        made._whole = value
+        made._fresh = made._whole = value
         made._mark = count
         return made
 
@@ -79,7 +81,7 @@ class StoredMap(Collection):
     def decode_key(self, data: bytes) -> Any:
         return data.decode("utf-8", "surrogatepass")
 
-    def head(self) -> bytes:
+    def pack_head(self) -> bytes:
         return encode_record(encode_record((self.KIND, *self.settled)))
 
     def check_complete(self) -> None:
@@ -89,6 +91,22 @@ class StoredMap(Collection):
                 "R3006",
                 f"ent:{self.name} should have {self.settled[0]} entries, {found} were found",
             )
+
+    def _fetch(self, key: Any) -> Any:
+        if self._fresh is None:
+            return super()._fetch(key)
+        self.load()
+        return self.parts.get(key)
+
+    def load(self) -> None:
+        fresh = self._fresh
+        if fresh is None:
+            super().load()
+            return
+        # Most fresh maps are settled in place of another without having been looked into.
+        self.parts = {key: (at, item) for at, (key, item) in enumerate(fresh.items())}
+        self.is_complete = True
+        self._fresh = None
 
     # --- The whole --------------------------------------------------------------------------------
 
@@ -144,32 +162,65 @@ class StoredMap(Collection):
         Cost: O(n) when the order of the common entries is the same, else O(n log n).
         """
         whole = self.whole()
-        self.settle()
         if not isinstance(old, StoredMap):
+            self.load()
+            self.settle()
             self.dirty = set(self.parts)
             return
         known = old.parts
-        own = {key: part[0] for key, part in known.items() if part is not None}
-        ordinals = place(whole, own, old.settled[2])
-        dirty = old.dirty
-        parts: dict[str, Any] = {}
-        for (key, value), ordinal in zip(whole.items(), ordinals, strict=True):
-            part = known.get(key)
-            if part is not None and part[0] == ordinal and is_same(part[1], value):
-                parts[key] = part
-            else:
-                parts[key] = (ordinal, value)
-                dirty.add(key)
-        for key in known:
-            if key not in parts:
-                parts[key] = None
-                dirty.add(key)
-        self.parts = parts
-        self.dirty = dirty
-        last = ordinals[-1] if ordinals else 0
-        after = max(old.settled[2], int(last) + 1)
+        changes = self._additions(whole, old)
+        if changes is None:
+            changes = self._differences(whole, old)
+        for key in known.keys() - whole.keys():
+            changes[key] = None
+        known.update(changes)
+        self.parts = known
+        self.is_complete = True
+        self._fresh = None
+        self.over.clear()
+        self.dirty = old.dirty
+        self.dirty.update(changes)
+        self.written = old.written
+        after = max(old.settled[2], self.numbers[2])
+        if whole:
+            after = max(after, int(known[next(reversed(whole))][0]) + 1)
         self.numbers = self.settled = (self.numbers[0], self.numbers[1], after)
         self._mark = after
+        self._has_removed = self._is_reordered = False
+
+    @staticmethod
+    def _additions(whole: KrlMap, old: StoredMap) -> dict[str, Any] | None:
+        """The parts that differ when no common entry has moved and new ones are last, else None."""
+        known = old.parts
+        changes: dict[str, Any] = {}
+        after = first = old.settled[2]
+        last: Ordinal | None = None
+        for key, value in whole.items():
+            part = known.get(key)
+            if part is None:
+                changes[key] = (after, value)
+                after += 1
+                continue
+            ordinal, before = part
+            if after != first or (last is not None and ordinal <= last):
+                return None
+            last = ordinal
+            if before is not value and not is_same(before, value):
+                changes[key] = (ordinal, value)
+        return changes
+
+    @staticmethod
+    def _differences(whole: KrlMap, old: StoredMap) -> dict[str, Any]:
+        """The parts that differ, in any order."""
+        known = old.parts
+        own = {key: part[0] for key, part in known.items() if part is not None}
+        changes: dict[str, Any] = {}
+        ordinals = place(whole, own, old.settled[2])
+        for (key, value), ordinal in zip(whole.items(), ordinals, strict=True):
+            part = known.get(key)
+            if part is None or part[0] != ordinal or not is_same(part[1], value):
+                changes[key] = (ordinal, value)
+        return changes
 
     # --- Parts of the value -----------------------------------------------------------------------
 
@@ -199,6 +250,10 @@ class StoredMap(Collection):
             key = text(path[0])
         else:
             key = path if type(path) is str else text(path)
+            if args and type(args[0]) in SCALARS:
+                # The most frequent case: the entry becomes the value, and that is stored as it is.
+                self._write(key, self.part(key), args[0], undo)
+                return True
         part = self.part(key)
         one = {} if part is None else {key: part[1]}
         changed = operator(one, path, *args)
@@ -227,12 +282,15 @@ class StoredMap(Collection):
                 self._has_removed = True
                 self.replace(key, None, (count - 1, size, after), undo)
             return
-        bytes_new = 8 + len(key) + size_of(value)
-        check_row(self.name, "one entry", bytes_new, self._bounds)
+        bytes_new = 8 + len(key) + (size_of(value) if type(value) in SIZED else 0)
+        if bytes_new > self._bounds.row_bytes:
+            check_row(self.name, "one entry", bytes_new, self._bounds)
         if part is None:
             self.replace(key, (after, value), (count + 1, size + bytes_new, after + 1), undo)
-        elif part[1] is not value:
-            size += bytes_new - 8 - len(key) - size_of(part[1])
+            return
+        before = part[1]
+        if before is not value:
+            size += bytes_new - 8 - len(key) - (size_of(before) if type(before) in SIZED else 0)
             self.replace(key, (part[0], value), (count, size, after), undo)
 
 
@@ -249,6 +307,8 @@ def place(keys: Iterable[str], old: dict[str, Ordinal], after: int) -> list[Ordi
     """
     wanted = [old.get(key) for key in keys]
     kept = _rising(wanted)
+    if None not in kept:
+        return kept  # type: ignore[return-value]
     placed: list[Ordinal] = []
     low: Ordinal | None = None
     gap = 0

@@ -17,7 +17,7 @@ from ext import State
 from runtime.border import to_json
 from runtime.errors import Fault, missing_part, no_map, not_installed, not_shared
 from runtime.event import Event, Query
-from runtime.limits import raises_per_turn_max, sends_per_turn_max
+from runtime.limits import raises_per_turn_max, sends_per_turn_max, timers_per_turn_max
 from runtime.module import Rule, fault_line, to_fault
 
 if TYPE_CHECKING:
@@ -27,8 +27,13 @@ if TYPE_CHECKING:
     from runtime.module import Module
     from runtime.outbox import Outbox
     from runtime.pico import Install, Pico, Structure, View
+    from runtime.timers import Change, Timers
 
 LAST: Any = object()
+# What a rule did, in a turn's notes. The others are: a rule's label, or (label, state before, state
+# after, is selected); a raised event where its rules begin, (domain, name) of one that nobody
+# hears; (name,) of a directive, a send, a fault. They are encoded as they are (history.py).
+ENDED, CLEARED, UNFIRED, UNFIRED_ROUND = 1, 2, 3, 4
 # What waits in a turn's schedule: rules of one ruleset, and the event to offer them.
 Pending = tuple["Context", tuple[Rule, ...], Event]
 Savepoint = tuple["Structure | None", "View", "tuple[Pico, ...]", "tuple[str, ...]"]
@@ -36,6 +41,7 @@ Savepoint = tuple["Structure | None", "View", "tuple[Pico, ...]", "tuple[str, ..
 
 _NOTHING_SCHEDULED: deque[Pending] = deque(maxlen=0)
 _NOTHING_SENT: list[Send] = []
+_NOTHING_TIMED: list[Change] = []
 
 
 class World(Protocol):
@@ -46,6 +52,7 @@ class World(Protocol):
     random: Random
     host: str
     outbox: Outbox
+    timers: Timers
 
     def structure(self, pico: Pico) -> Structure:
         """The pico's structure with its channels and children loaded."""
@@ -105,12 +112,14 @@ class Turn:
         "faults",
         "id",
         "is_cleared",
+        "notes",
         "pico",
         "raises",
         "schedule",
         "sends",
         "states",
         "structure",
+        "timers",
         "view",
         "world",
     )
@@ -123,10 +132,12 @@ class Turn:
         self.event: Event | None = None
         self.asked: Query | None = None
         self.directives: list[dict[str, Any]] = []
+        self.notes: list[Any] = []
         self.changed: list[Entities] = []
         # Most turns need none of these: they share empty ones until they do.
         self.schedule = _NOTHING_SCHEDULED
         self.sends = _NOTHING_SENT
+        self.timers = _NOTHING_TIMED
         self.faults: tuple[Fault, ...] = ()
         self.created: tuple[Pico, ...] = ()
         self.deleted: tuple[str, ...] = ()
@@ -148,7 +159,10 @@ class Turn:
                 break
         schedule = self.schedule
         while schedule:
-            cx, rules, event = schedule.popleft()
+            cx, rules, raised = schedule.popleft()
+            if raised is not event:
+                event = raised
+                self.notes.append(event)
             self.dispatch(cx, rules, event)
             schedule = self.schedule
 
@@ -159,20 +173,30 @@ class Turn:
         cx.turn = self
         cx.event = event
         cx.ent.changed = self.changed
+        notes = self.notes
         try:
             for rule in rules:
                 cx.rule_name = rule.name
                 settings: tuple[Any, ...] = ()
-                if rule.machine is not None:
+                if rule.machine is None:
+                    notes.append(rule.label)
+                else:
                     try:
                         selected = self.step(cx, rule, event)
                     except Exception as error:
+                        notes.append((rule.label, None, None, False))
                         self.fault(cx, rule, error, event)
                         continue
                     if selected is None:
                         continue
                     settings = selected
-                marks = (len(self.directives), len(self.schedule), len(self.sends), self.raises)
+                marks = (
+                    len(self.directives),
+                    len(self.schedule),
+                    len(self.sends),
+                    len(self.timers),
+                    self.raises,
+                )
                 before = (self.structure, self.view, self.created, self.deleted)
                 try:
                     outcome = rule.body(cx, event, settings)
@@ -183,6 +207,7 @@ class Turn:
                 for entities in self.changed:
                     entities.keep()
                 if outcome is LAST:
+                    notes.append(ENDED)
                     break
         finally:
             cx.turn = None
@@ -203,18 +228,20 @@ class Turn:
             if type(within_ms) is not int and type(within_ms) is not float:
                 raise Fault("R2001", "the `within` limit is not a number")
         settings, moved = machine.step(state, cx, event, event.time_ms, within_ms)
+        self.notes.append((rule.label, state, moved, settings is not None))
         if moved is not state:
             if states is None:
                 states = self.states = {}
             states[rule.key] = moved
         return settings
 
-    def roll_back(self, marks: tuple[int, int, int, int], before: Savepoint) -> None:
+    def roll_back(self, marks: tuple[int, int, int, int, int], before: Savepoint) -> None:
         """Take back what one rule did."""
-        directives, scheduled, sent, self.raises = marks
+        directives, scheduled, sent, timed, self.raises = marks
         self.structure, self.view, self.created, self.deleted = before
         del self.directives[directives:]
         del self.sends[sent:]
+        del self.timers[timed:]
         for _ in range(len(self.schedule) - scheduled):
             self.schedule.pop()
         for entities in self.changed:
@@ -230,6 +257,7 @@ class Turn:
             fault.line = fault_line(error, cx.module.filename) or rule.at[0]
         fault.__traceback__ = None
         self.faults += (fault,)
+        self.notes.append(fault)
         if event.domain == "system" and event.name == "error":
             return
         attrs = {
@@ -256,9 +284,13 @@ class Turn:
         contexts = self.view.contexts
         if self.schedule is _NOTHING_SCHEDULED:
             self.schedule = deque()
+        is_heard = False
         for slot, rules in self.view.salience.lookup(event.domain, event.name):
             if rid is None or contexts[slot].rid == rid:
                 self.schedule.append((contexts[slot], rules, event))
+                is_heard = True
+        if not is_heard:
+            self.notes.append((event.domain, event.name))
 
     def raise_event(self, domain: Any, name: Any, attrs: Any, rid: str | None) -> None:
         """`raise`: append a new event of this turn.
@@ -286,6 +318,7 @@ class Turn:
         if level == "error":
             self.schedule = _NOTHING_SCHEDULED
             self.is_cleared = True
+            self.notes.append(CLEARED)
         attrs = {
             "level": level,
             "data": to_json(data),
@@ -308,6 +341,18 @@ class Turn:
         if self.sends is _NOTHING_SENT:
             self.sends = []
         self.sends.append(send)
+        self.notes.append(send)
+
+    def change_timer(self, change: Change) -> None:
+        """Have a job scheduled or removed when this turn commits.
+
+        Raises: R4017.
+        """
+        if len(self.timers) >= timers_per_turn_max:
+            raise Fault("R4017", f"more than {timers_per_turn_max} jobs changed in one turn")
+        if self.timers is _NOTHING_TIMED:
+            self.timers = []
+        self.timers.append(change)
 
     # --- Queries ----------------------------------------------------------------------------------
 

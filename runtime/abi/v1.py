@@ -27,12 +27,14 @@ from runtime.modules.event import *
 from runtime.modules.math import *
 from runtime.modules.meta import *
 from runtime.modules.random import *
+from runtime.modules.schedule import *
 from runtime.modules.time import *
 from runtime.operators.paths import item as item
 from runtime.patterns import Pattern
 from runtime.patterns import compile_pattern as pattern  # noqa: F401
 from runtime.stdlib import OPERATORS
 from runtime.turn import LAST as LAST
+from runtime.turn import UNFIRED, UNFIRED_ROUND
 from runtime.values import (
     add,  # noqa: F401
     cmp_text,  # noqa: F401
@@ -123,11 +125,31 @@ def bound(cx: Context, fn: Callable[..., Any]) -> Bound:
     return Bound(fn, cx)
 
 
+class BoundAction(Action):
+    """A global action with the context it belongs to, whoever performs it; equal when both are."""
+
+    __slots__ = ("owner",)
+
+    def __init__(self, owner: Context, made: Global) -> None:
+        assert made.fn is not None
+        super().__init__(made.name, made.params, made.fn)
+        self.owner = owner
+
+    def run(self, cx: object, *args: Any) -> Any:
+        return self.fn(self.owner, *args)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, BoundAction) and self.fn is other.fn and self.owner is other.owner
+
+    def __hash__(self) -> int:
+        return hash(self.fn)
+
+
 def bound_action(cx: Context, fn: Callable[..., Any]) -> Action:
     """A global action as a value."""
     for made in cx.module.globals.values():
         if made.fn is fn:
-            return Action(made.name, made.params, fn)
+            return BoundAction(cx, made)
     raise Fault("R9001", "an action that its module does not list")
 
 
@@ -137,8 +159,6 @@ def operator(name: str) -> Any:
         return NOOP
     if name == "send_directive":
         return SEND_DIRECTIVE
-    if name == "klog":
-        return lambda val=None, message=None, *_: val
     return OPERATORS[name].value
 
 
@@ -235,14 +255,8 @@ def module_value(cx: Context, alias: str, name: str) -> Any:
         assert found.fn is not None
         return bound(context, found.fn)
     if found.kind == "action":
-        return _provided_action(context, found)
+        return BoundAction(context, found)
     return global_value(context, found.slot) if found.slot >= 0 else found.value
-
-
-def _provided_action(context: Context, found: Global) -> Action:
-    fn = found.fn
-    assert fn is not None
-    return Action(found.name, found.params, lambda cx, *args: fn(context, *args))
 
 
 def module_call(cx: Context, alias: str, name: str, *args: Any) -> Any:
@@ -294,6 +308,7 @@ def send_directive(cx: Context, name: Any = None, options: Any = None, *_: Any) 
         "meta": {"rid": cx.host.rid, "rule_name": cx.host.rule_name, "txnId": turn.id},
     }
     turn.directives.append(directive)
+    turn.notes.append((directive["name"],))
     return directive
 
 
@@ -325,7 +340,7 @@ def log(cx: Context, level: str, value: Any) -> None:
     observe.logged(cx, level, "", value)
 
 
-def klog(cx: Context, val: Any = None, message: Any = None) -> Any:
+def klog(cx: Context, val: Any = None, message: Any = None, *_: Any) -> Any:
     """`val.klog(message)`: log and return the value."""
     observe.logged(cx, "klog", "klog" if message is None else text(message), val)
     return val
@@ -339,6 +354,13 @@ def sample(cx: Context, count: int) -> int:
 
 
 # --- Rule bodies ----------------------------------------------------------------------------------
+
+
+def unfired(cx: Context, is_round: bool = False) -> None:
+    """The condition of a rule is false, in one round of its loops or at all: for the history."""
+    turn = cx.turn
+    assert turn is not None
+    turn.notes.append(UNFIRED_ROUND if is_round else UNFIRED)
 
 
 def captures(

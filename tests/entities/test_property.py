@@ -13,12 +13,15 @@ import pytest
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
 
+from runtime.border import measured
 from runtime.errors import Fault
 from runtime.store import decode_record
 from tests.entities.plain import Plain
 from tests.entities.stage import Stage
 
-KEYS = st.sampled_from(["a", "b", "c", "d", "e", "f", "0", "1", "2", "7", "é", "", "x\0y", "\ud800"])
+KEYS = st.sampled_from(
+    ["a", "b", "c", "d", "e", "f", "0", "1", "2", "7", "é", "", "x\0y", "\ud800"]
+)
 STEPS = KEYS | st.integers(-1, 8) | st.sampled_from([None, 1.5, True])
 PATHS = STEPS | st.lists(STEPS, max_size=3)
 SCALARS = st.sampled_from([None, True, False, 0, 1, 2.5, "", "text", "a longer text " * 4])
@@ -51,9 +54,9 @@ READS = st.one_of(
     st.tuples(st.just("hold"), NAMES),
     st.tuples(st.just("at"), NAMES, PATHS),
 )
-TIMES = st.sampled_from(["keep", "roll_back", "settle", "discard", "write", "commit", "reload"]).map(
-    lambda word: (word,)
-)
+TIMES = st.sampled_from(
+    ["keep", "roll_back", "settle", "discard", "write", "commit", "reload"]
+).map(lambda word: (word,))
 MEMORY = st.sampled_from([("trim",), ("drop",)])
 STEPS_OF_A_RUN = st.one_of(WRITES, WRITES, WRITES, READS, READS, TIMES, MEMORY)
 
@@ -205,7 +208,8 @@ class Run:
             if type(head) is bytes:
                 _, count, size, *rest = decode_record(head)
                 assert count == len(value)
-                assert size >= 8 * count
+                keys = sum(map(len, value)) if type(value) is dict else 0
+                assert size == measured(value)[1] + keys
                 expected += count if type(value) is dict else -(-count // rest[0])
         assert len(self.stage.stored()) == expected
 
@@ -234,7 +238,7 @@ def dense(rng: random.Random) -> Iterator[tuple[Any, ...]]:
     for _ in range(60):
         name = rng.choice("mn")
         point = rng.choice(points)
-        value = rng.choice([1, 2, "x", "y", [1], {"p": 1}])
+        value = rng.choice([1, True, "x", "y" * 50, [1], {"p": 1, "q": 2}, {"q": 2, "p": 1}])
         dice = rng.random()
         if dice < 0.3:
             yield rng.choice([("set_at", name, point, value), ("put", name, point, value)])
@@ -253,7 +257,7 @@ def dense(rng: random.Random) -> Iterator[tuple[Any, ...]]:
         elif dice < 0.62:
             yield rng.choice([("set", name, 1), ("copy_to", name), ("remove", name)])
         elif dice < 0.64:
-            items = [1, "x"] * 5
+            items = rng.choice([[1, "x"], [True, "x"], ["long" * 9, "x"]]) * 5
             yield ("set", name, rng.choice([items, dict(zip("gfedcbaxyz", items, strict=True))]))
         elif dice < 0.78:
             yield rng.choice([("read", name), ("read", name), ("hold", name), ("drop",)])
