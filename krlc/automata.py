@@ -197,7 +197,7 @@ def _never(event: nodes.EventExpression) -> Diagnostic:
 def _assemble(
     select: nodes.SelectWhen, occurrences: Occurrences, control: Control, is_salient: bool
 ) -> Automaton:
-    settings = _setting_names(select.event)
+    settings = setting_names(select.event)
     registers = {name: at for at, name in enumerate(settings)}
     captures = tuple(
         (
@@ -261,7 +261,8 @@ def _build_where(select: nodes.SelectWhere) -> Automaton:
     )
 
 
-def _setting_names(event: nodes.EventExpression) -> tuple[str, ...]:
+def setting_names(event: nodes.EventExpression) -> tuple[str, ...]:
+    """Return the names that an expression binds, in the order of its registers."""
     names: dict[str, None] = {}
     for expression in each_inside(event):
         if isinstance(expression, nodes.BaseEvent):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from krlc import nodes as n
 from krlc.diagnostics import Diagnostic
-from krlc.library import MODULES, OPERATORS
+from krlc.library import MODULES, OPERATORS, VARIADIC
 from krlc.names import Names, base_events
 from krlc.source import Span
 
@@ -215,7 +215,7 @@ class _Checker:
             elif isinstance(symbol.value, n.Function):
                 params = tuple(p.name.name for p in symbol.value.parameters)
             if params is not None:
-                self.arity(node.arguments, params, extra, symbol.name)
+                self.arity(node, params, extra, symbol.name)
 
     def call_member(self, node: n.Call, callee: n.DomainIdentifier, extra: int) -> None:
         member = MODULES.get(callee.domain, {}).get(callee.name)
@@ -239,7 +239,7 @@ class _Checker:
                 "perform it in a rule's action block",
             )
         else:
-            self.arity(node.arguments, member.params, extra, name)
+            self.arity(node, member.params, extra, name)
         if name == "event:attr":
             self.warn(
                 "K0705",
@@ -263,19 +263,17 @@ class _Checker:
                     "name it, or move it before the named ones",
                 )
 
-    def arity(
-        self, arguments: tuple[n.Argument, ...], params: tuple[str, ...], extra: int, name: str
-    ) -> None:
+    def arity(self, node: n.Call, params: tuple[str, ...], extra: int, name: str) -> None:
         """Surplus and unknown arguments are ignored when the code runs, so they are warned of."""
-        count = extra + sum(1 for a in arguments if a.name is None)
-        if count > len(params):
+        count = extra + sum(1 for a in node.arguments if a.name is None)
+        if count > len(params) and name not in VARIADIC:
             self.warn(
                 "K0703",
                 f"`{name}` takes {_count(len(params))}",
-                arguments[-1].span if arguments else Span(0, 0),
+                node.arguments[-1].span if node.arguments else node.arguments_span,
                 f"{count} given, the last {_count(count - len(params), 'is', 'are')} ignored",
             )
-        for argument in arguments:
+        for argument in node.arguments:
             if argument.name is not None and argument.name.name not in params:
                 self.warn(
                     "K0703",
@@ -333,6 +331,7 @@ class _Checker:
                     f"a {member.kind}",
                     "use it in `pre` or in an argument",
                 )
+            self.policies(node)
             return
         symbol = self.names.symbols.get(id(node.name))
         if symbol is not None and symbol.static not in PERFORMABLE:
@@ -342,6 +341,24 @@ class _Checker:
                 node.name.span,
                 f"a {symbol.static.lower()}",
                 "use it in `pre` or in an argument",
+            )
+
+    def policies(self, node: n.Action) -> None:
+        """A channel made without policies lets everybody who has its ECI do everything."""
+        assert isinstance(node.name, n.DomainIdentifier)
+        if (node.name.domain, node.name.name) != ("ctx", "newChannel"):
+            return
+        params = MODULES["ctx"]["newChannel"].params
+        given = set(params[: sum(1 for a in node.arguments if a.name is None)])
+        given.update(a.name.name for a in node.arguments if a.name is not None)
+        missing = [param for param in params[1:] if param not in given]
+        if missing:
+            self.warn(
+                "K0709",
+                f"channel without `{'` and `'.join(missing)}`",
+                node.name.span,
+                "allows everything to whoever has its ECI",
+                'give {"allow": […], "deny": […]} with what its users need',
             )
 
     def assign(self, node: n.Assign | n.Clear) -> None:

@@ -132,7 +132,7 @@ class _Generator(Emitter):
         kind = type(item).__name__.lower()
         self.emit(f"# {self.place(item.span)} {kind} {item.name}")
         if isinstance(item, (ir.Function, ir.Action)):
-            self.define(item.python, item.closure, item.span, has_cx=True)
+            self.define(item.python, item.closure, item.span, cx="cx")
         else:
             assert item.slot is not None
             self.emit(f"def global_{item.slot + 1}(cx):", item.span)
@@ -205,7 +205,10 @@ class _Generator(Emitter):
                 self.emit(f"{python} = captures[{index}]", matcher.span)
             for index, python in matcher.saved:
                 self.emit(f"{python} = saved[{index}]", matcher.span)
-            if matcher.is_exact:
+            if matcher.is_exact and isinstance(matcher.where, ir.Const):
+                # Python warns of `is` with a literal.
+                self.emit(f"if {matcher.where.value is not True}:", matcher.where.span)
+            elif matcher.is_exact:
                 value = self.expr(matcher.where)
                 self.emit(cat("if ", words([value, "is not True"]), ":"), matcher.where.span)
             else:
@@ -239,7 +242,7 @@ class _Generator(Emitter):
 
     def s_Let(self, node: ir.Let) -> None:
         if isinstance(node.value, ir.Closure):
-            self.define(node.python, node.value, node.span, has_cx=False)
+            self.define(node.python, node.value, node.span)
             self.parameter_names(node.python, node.value)
             return
         if isinstance(node.value, ir.ActionClosure):
@@ -339,6 +342,8 @@ class _Generator(Emitter):
 
     def s_ChangeEntity(self, node: ir.ChangeEntity) -> None:
         parts: list[str | Doc] = [quoted(node.name), *(self.expr(a) for a in node.arguments)]
+        if node.default is not None:
+            parts.append(cat("default=", self.expr(node.default)))
         self.emit(group(f"cx.ent.{node.operator}(", parts, ")"), node.span)
 
     def s_ClearEntity(self, node: ir.ClearEntity) -> None:
@@ -361,6 +366,18 @@ class _Generator(Emitter):
             parts.append(cat("rid=", self.expr(node.for_rid)))
         self.emit(group("krl.raise_event(", parts, ")"), node.span)
 
+    def s_ScheduleEvent(self, node: ir.ScheduleEvent) -> None:
+        parts: list[str | Doc] = [
+            "cx",
+            "None" if node.domain is None else quoted(node.domain),
+            self.expr(node.event),
+            self.expr(node.when),
+        ]
+        if node.attributes is not None:
+            parts.append(self.expr(node.attributes))
+        call = group(f"krl.schedule_{node.how}(", parts, ")", self.line_of(node.span))
+        self.emit(call if node.bind is None else cat(f"{node.bind} = ", call), node.span)
+
     def s_LogValue(self, node: ir.LogValue) -> None:
         self.emit(
             group("krl.log(", ["cx", quoted(node.level), self.expr(node.value)], ")"), node.span
@@ -369,6 +386,9 @@ class _Generator(Emitter):
     def s_RaiseError(self, node: ir.RaiseError) -> None:
         call = group("krl.error(", ["cx", quoted(node.level), self.expr(node.value)], ")")
         self.emit(cat("return ", call) if node.level == "error" else call, node.span)
+
+    def s_Unfired(self, node: ir.Unfired) -> None:
+        self.emit("krl.unfired(cx, True)" if node.is_round else "krl.unfired(cx)", node.span)
 
     def s_Last(self, node: ir.Last) -> None:
         self.emit("return krl.LAST", node.span)

@@ -48,7 +48,9 @@ def render(
     count of those beyond `limit`.
     """
     found = in_order(diagnostics)
-    parts = [_render_one(diagnostic, source, color) for diagnostic in found[:limit]]
+    # Where not all can be shown, no warning takes the place of an error.
+    first = sorted(found, key=lambda d: d.severity != "error")[:limit]
+    parts = [_render_one(diagnostic, source, color) for diagnostic in in_order(first)]
     if len(found) > limit:
         parts.append(f"… and {len(found) - limit} more\n")
     return "\n".join(parts)

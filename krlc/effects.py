@@ -38,15 +38,18 @@ class Effects:
     def solve(self) -> dict[str, str]:
         """The effect of each unit.
 
-        Cost: O(units × calls) in the worst case, one or two rounds in practice.
+        Cost: O(units + calls): a unit is looked at again only when its effect has grown.
         """
         level = dict(self._own)
-        changed = True
-        while changed:
-            changed = False
-            for unit, callees in self._calls.items():
-                highest = max((level.get(c, 0) for c in callees), default=0)
-                if highest > level.get(unit, 0):
-                    level[unit] = highest
-                    changed = True
+        callers: dict[str, list[str]] = {}
+        for unit, callees in self._calls.items():
+            for callee in callees:
+                callers.setdefault(callee, []).append(unit)
+        pending = [unit for unit, own in level.items() if own]
+        while pending:
+            unit = pending.pop()
+            for caller in callers.get(unit, ()):
+                if level.get(caller, 0) < level[unit]:
+                    level[caller] = level[unit]
+                    pending.append(caller)
         return {unit: ORDER[value] for unit, value in level.items()}

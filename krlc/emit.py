@@ -12,6 +12,7 @@ import keyword
 
 from krlc import ir
 from krlc.diagnostics import Diagnostic
+from krlc.names import DOLLAR
 from krlc.source import Source, Span
 from krlc.writer import Doc, Line, cat, group, words
 
@@ -95,10 +96,10 @@ class Emitter:
         closure: ir.Closure | ir.ActionClosure,
         span: Span,
         *,
-        has_cx: bool,
+        cx: str = "",
     ) -> None:
-        """Write `def name(parameters): …` at the current place."""
-        params: list[str | Doc] = ["cx"] if has_cx else []
+        """Write `def name(parameters): …` at the current place; `cx` comes before them."""
+        params: list[str | Doc] = [cx] if cx else []
         params.extend(f"{python}=None" for python, _, _ in closure.parameters)
         self.emit(cat(group(f"def {name}(", [*params, "*_"], ")"), ":"), span)
         self.indent += 1
@@ -106,6 +107,7 @@ class Emitter:
         self.indent -= 1
 
     def function_body(self, closure: ir.Closure | ir.ActionClosure) -> None:
+        start = len(self.out)
         for python, _, default in closure.parameters:
             if default is None:
                 continue
@@ -123,7 +125,7 @@ class Emitter:
             self.statement(statement)
         if closure.result is not None:
             self.emit(cat("return ", self.expr(closure.result)), closure.result.span)
-        elif not closure.actions and not closure.body:
+        elif len(self.out) == start:
             self.emit("return None", closure.span)
 
     def parameter_names(self, name: str, node: ir.Closure) -> None:
@@ -155,7 +157,8 @@ class Emitter:
         return cat(name)
 
     def action_closure(self, node: ir.ActionClosure, name: str) -> Doc:
-        self.define(name, node, node.span, has_cx=True)
+        # It acts in the context it was made in, not in that of whoever performs it.
+        self.define(name, node, node.span, cx="_cx")
         params = tuple_of([quoted(k) for _, k, _ in node.parameters])
         return group(
             "krl.action_value(", [quoted(name), name, params], ")", self.line_of(node.span)
@@ -265,6 +268,8 @@ class Emitter:
         return cat(f"krl.bound_action(cx, {node.python})")
 
     def x_LibraryValue(self, node: ir.LibraryValue) -> Doc:
+        if node.name == "klog":
+            return cat("krl.bound(cx, krl.klog)")
         return cat(f"krl.operator({quoted(node.name)})")
 
     def x_Operation(self, node: ir.Operation) -> Doc:
@@ -419,7 +424,7 @@ def _is_text(node: ir.Expr) -> bool:
 
 
 def safe(name: str) -> str:
-    return name.replace("$", "_S_")
+    return name.replace("$", DOLLAR)
 
 
 def tuple_of(parts: list[str | Doc]) -> Doc:
@@ -442,7 +447,7 @@ def _conditional_binds(body: tuple[ir.Stmt, ...]) -> set[str]:
     pending: list[tuple[ir.Stmt, bool]] = [(s, False) for s in body]
     while pending:
         statement, is_inner = pending.pop()
-        if isinstance(statement, ir.Perform):
+        if isinstance(statement, (ir.Perform, ir.ScheduleEvent)):
             if statement.bind is not None and is_inner:
                 found.add(statement.bind)
         elif isinstance(statement, ir.Branch):

@@ -342,11 +342,15 @@ class SetEntityAt(Item, frozen=True):
 
 
 class ChangeEntity(Item, frozen=True):
-    """`ent:name := ent:name.operator(arguments)` for append, put and delete: stored piecemeal."""
+    """`ent:name := ent:name.operator(arguments)` for append, put and delete: stored piecemeal.
+
+    `default` stands for the variable where it is null: `ent:name.defaultsTo(default).operator(…)`.
+    """
 
     name: str
     operator: str
     arguments: tuple[Expr, ...]
+    default: Expr | None
 
 
 class ClearEntity(Item, frozen=True):
@@ -365,6 +369,17 @@ class RaiseEvent(Item, frozen=True):
     attributes: Expr | None
 
 
+class ScheduleEvent(Item, frozen=True):
+    """`schedule`; `how` is at or repeat, `domain` as for `raise`; `bind` takes the job."""
+
+    how: str
+    domain: str | None
+    event: Expr
+    when: Expr
+    attributes: Expr | None
+    bind: str | None
+
+
 class LogValue(Item, frozen=True):
     """`log level value`."""
 
@@ -381,6 +396,12 @@ class RaiseError(Item, frozen=True):
 
 class Last(Item, frozen=True):
     """`last`."""
+
+
+class Unfired(Item, frozen=True):
+    """The rule's condition is false, in this round of its loops or (`is_round` false) at all."""
+
+    is_round: bool
 
 
 class OnFinal(Item, frozen=True):
@@ -402,9 +423,11 @@ Stmt = (
     | ChangeEntity
     | ClearEntity
     | RaiseEvent
+    | ScheduleEvent
     | LogValue
     | RaiseError
     | Last
+    | Unfired
     | OnFinal
 )
 

@@ -203,7 +203,7 @@ action acts delete{_HTTP}
 """,
 }
 # What has no code in this version: whole domains, and single members.
-_PENDING_DOMAINS = frozenset({"schedule", "http"})
+_PENDING_DOMAINS = frozenset({"http"})
 _PENDING = frozenset(
     {
         "ctx:query",

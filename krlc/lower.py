@@ -15,7 +15,6 @@ from krlc.diagnostics import Diagnostic
 from krlc.library import MODULES, OPERATORS
 from krlc.lower_expr import ExpressionLowering
 from krlc.names import Names, base_events
-from krlc.source import Span
 
 UNIT_MS = {
     "second": 1_000,
@@ -245,7 +244,7 @@ class _Lowering(ExpressionLowering):
         self.flags = flags
         headers = [self.expr(loop.expression) for loop in rule.foreach]
         inner: list[ir.Stmt] = [self.let(d) for d in rule.pre]
-        inner.extend(self.actions_and_postlude(rule.action_block, rule.postlude, rule.span))
+        inner.extend(self.actions_and_postlude(rule))
         body = tuple(inner)
         for index in range(len(rule.foreach) - 1, -1, -1):
             loop = rule.foreach[index]
@@ -254,17 +253,17 @@ class _Lowering(ExpressionLowering):
             body = (ir.Loop(loop.span, headers[index], names, flag, body),)
         return body
 
-    def actions_and_postlude(
-        self, block: n.ActionBlock | None, postlude: n.Postlude | None, span: Span
-    ) -> list[ir.Stmt]:
+    def actions_and_postlude(self, rule: n.Rule) -> list[ir.Stmt]:
         """Actions, then `fired` or `notfired`, then `always`; one branch serves both."""
+        block, postlude = rule.action_block, rule.postlude
         actions = self.actions(block) if block is not None else []
         fired = self.statements(postlude.fired) if postlude else []
         notfired = self.statements(postlude.notfired) if postlude else []
         always = self.statements(postlude.always) if postlude else []
         if block is not None and block.condition is not None:
             test = self.expr(block.condition)
-            branch = ir.Branch(block.span, test, tuple(actions + fired), tuple(notfired))
+            unfired = ir.Unfired(block.condition.span, bool(rule.foreach))
+            branch = ir.Branch(block.span, test, tuple(actions + fired), (unfired, *notfired))
             return [branch, *always]
         return actions + fired + always
 
@@ -338,10 +337,22 @@ class _Lowering(ExpressionLowering):
             return ir.LogValue(node.span, node.level, self.expr(node.expression))
         if isinstance(node, n.Error):
             return ir.RaiseError(node.span, node.level, self.expr(node.expression))
-        if isinstance(node, n.Last):
-            return ir.Last(node.span)
-        self.pending(node.span, "`schedule`")
+        if isinstance(node, n.Schedule):
+            return self.schedule(node)
         return ir.Last(node.span)
+
+    def schedule(self, node: n.Schedule) -> ir.Stmt:
+        when = node.repeat if node.at is None else node.at
+        assert when is not None
+        return ir.ScheduleEvent(
+            node.span,
+            "repeat" if node.at is None else "at",
+            None if node.event.domain is None else node.event.domain.name,
+            self.expr(node.event.expression),
+            self.expr(when),
+            None if node.attributes is None else self.expr(node.attributes),
+            None if node.setting is None else self.names.of(node.setting).python,
+        )
 
     def assign(self, node: n.Assign) -> ir.Stmt:
         name = node.target.name
@@ -361,6 +372,12 @@ class _Lowering(ExpressionLowering):
         if not isinstance(member, n.Identifier) or any(a.name for a in value.arguments):
             return None
         receiver = value.callee.object
+        default: n.Expression | None = None
+        if self.is_library_method(receiver, "defaultsTo", 1):
+            assert isinstance(receiver, n.Call)
+            assert isinstance(receiver.callee, n.Member)
+            default = receiver.arguments[0].value
+            receiver = receiver.callee.object
         is_own = (
             isinstance(receiver, n.DomainIdentifier)
             and receiver.domain == "ent"
@@ -373,7 +390,21 @@ class _Lowering(ExpressionLowering):
         ):
             return None
         arguments = tuple(self.expr(a.value) for a in value.arguments)
-        return ir.ChangeEntity(node.span, node.target.name, member.name, arguments)
+        lowered = None if default is None else self.expr(default)
+        return ir.ChangeEntity(node.span, node.target.name, member.name, arguments, lowered)
+
+    def is_library_method(self, node: n.Expression, name: str, count: int) -> bool:
+        """Whether an expression is `something.name(…)` with so many positional arguments."""
+        if not isinstance(node, n.Call) or not isinstance(node.callee, n.Member):
+            return False
+        member = node.callee.member
+        return (
+            isinstance(member, n.Identifier)
+            and member.name == name
+            and self.names.of(member).kind == "library"
+            and len(node.arguments) == count
+            and not any(argument.name for argument in node.arguments)
+        )
 
 
 def _with_effect(

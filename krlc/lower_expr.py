@@ -188,6 +188,7 @@ class ExpressionLowering:
             self.effects.calls(symbol.python)
             return ir.FunctionValue(node.span, symbol.python)
         if isinstance(symbol.value, n.DefAction):
+            self.effects.note("reads")  # it is bound to the context of this ruleset
             return ir.ActionValue(node.span, symbol.python)
         return ir.GlobalConst(node.span, symbol.python)
 
@@ -213,9 +214,8 @@ class ExpressionLowering:
             self.pending(node.span, f"`{node.domain}:{node.name}`")
         self.effects.note(member.effect)
         if node.domain == "stdlib":
-            return ir.CallLibrary(
-                node.span, node.name, self.arranged(arguments, member.params, first)
-            )
+            given = self.arranged(arguments, member.params, first)
+            return self.library_call(node.span, node.name, given)
         lowered = self.arranged(arguments, member.params, first)
         return ir.Builtin(node.span, node.domain, node.name, lowered)
 
@@ -250,7 +250,7 @@ class ExpressionLowering:
         if symbol.kind == "library":
             arguments = self.arranged(node.arguments, OPERATORS[symbol.name].params, first)
             self.effects.note(OPERATORS[symbol.name].effect)
-            return ir.CallLibrary(node.span, symbol.name, arguments)
+            return self.library_call(node.span, symbol.name, arguments)
         if isinstance(symbol.value, n.Function):
             params = tuple(p.name.name for p in symbol.value.parameters)
             arguments = self.arranged(node.arguments, params, first)
@@ -260,6 +260,13 @@ class ExpressionLowering:
             return ir.CallLocal(node.span, symbol.python, arguments)
         positional, names, named = self.split(node.arguments)
         return ir.CallValue(node.span, self.expr(callee), first + positional, names, named)
+
+    def library_call(self, span: Span, name: str, given: tuple[ir.Expr, ...]) -> ir.Expr:
+        """Call an operator; `like` and `cmp` are also infix, so their code wants both operands."""
+        required = OPERATORS[name].required
+        if required == 2:
+            given += (ir.Const(span, None),) * (required - len(given))
+        return ir.CallLibrary(span, name, given)
 
     def split(
         self, arguments: tuple[n.Argument, ...]
@@ -316,7 +323,9 @@ class ExpressionLowering:
         return ir.Closure(node.span, parameters, body, self.expr(node.result))
 
     def x_DefAction(self, node: n.DefAction) -> ir.Expr:
-        # What the literal does, it does when it is performed, not where it is made.
+        # What the literal does, it does when it is performed, not where it is made; but it is
+        # bound to the context it is made in.
+        self.effects.note("reads")
         with self.effects.inside(f"defaction at {node.span.start}"):
             return self.action_closure(node)
 

@@ -10,11 +10,16 @@ from typing import Any
 
 from krlc import ir
 from krlc import nodes as n
+from krlc.automata import setting_names
 from krlc.diagnostics import Diagnostic
+from krlc.machine import find_occurrences
 from krlc.modules import uses
 from krlc.names import base_events
 from krlc.source import Source
 from krlc.version import ABI, VERSION
+
+TEXT_CHARACTERS_MAX = 200
+"""What is quoted from a source is for a sentence, not for reading on."""
 
 
 def manifest(
@@ -23,7 +28,8 @@ def manifest(
     """Describe one ruleset.
 
     Shapes: {format, compiler, abi, rid, source_hash, meta, shares, provides, errors_to, uses,
-    configure, effects, rules: [{name, line, salience, hash}], raises, sends, testing, warnings}.
+    configure, effects, rules: [{name, line, salience, hash}], expressions: {rule name: …}, raises,
+    sends, testing, warnings}.
     """
     globals_ = {item.name: item for item in module.globals}
     return {
@@ -54,6 +60,9 @@ def manifest(
             }
             for rule in module.rules
         ],
+        "expressions": {
+            rule.name.name: _expression(source, rule) for rule in tree.rules if rule.is_active
+        },
         "raises": _raised(tree),
         "testing": testing(tree, module),
         "warnings": [
@@ -61,6 +70,64 @@ def manifest(
             for d in diagnostics
         ],
     }
+
+
+def _expression(source: Source, rule: n.Rule) -> dict[str, Any]:
+    """What a rule waits for, in its own words, for people who ask why it did not fire.
+
+    Shapes: {select, matchers, settings, within, foreach, condition}; `matchers` are in the order of
+    the automaton's: [{event, line, attributes, where, settings}], an attribute {name, pattern,
+    flags} or, if it is no literal, {name, expression}; `where` and `condition` are {line, text}.
+    """
+    select = rule.select
+    condition = rule.action_block.condition if rule.action_block else None
+    found: dict[str, Any] = {
+        "matchers": [],
+        "settings": [],
+        "within": None,
+        "foreach": len(rule.foreach),
+        "condition": None if condition is None else _text(source, condition),
+    }
+    if isinstance(select, n.SelectWhen):
+        found["select"] = _text(source, select.event)["text"]
+        found["matchers"] = [_matcher(source, b) for b in find_occurrences(select.event).bases]
+        found["settings"] = list(setting_names(select.event))
+        if select.within is not None:
+            limit = _text(source, select.within.limit)["text"]
+            found["within"] = f"{limit} {select.within.unit}{'' if limit == '1' else 's'}"
+    elif select is not None:
+        where = _text(source, select.condition)
+        found["select"] = f"where {where['text']}"
+        found["matchers"] = [
+            {"event": "*", "line": where["line"], "attributes": [], "where": where, "settings": []}
+        ]
+    return found
+
+
+def _matcher(source: Source, base: n.BaseEvent) -> dict[str, Any]:
+    attributes: list[dict[str, Any]] = []
+    for match in base.matches:
+        value = match.value
+        if isinstance(value, n.Regexp):
+            entry = {"name": match.key.name, "pattern": value.pattern, "flags": value.flags}
+        else:
+            entry = {"name": match.key.name, "expression": _text(source, value)["text"]}
+        attributes.append(entry)
+    return {
+        "event": f"{base.domain.name}:{base.name.name}",
+        "line": source.point(base.span.start).line,
+        "attributes": attributes,
+        "where": None if base.where is None else _text(source, base.where),
+        "settings": [name.name for name in base.setting],
+    }
+
+
+def _text(source: Source, node: n.Node) -> dict[str, Any]:
+    """The source of a node on one line, and where it begins."""
+    text = " ".join(source.text[node.span.start : node.span.end].split())
+    if len(text) > TEXT_CHARACTERS_MAX:
+        text = text[: TEXT_CHARACTERS_MAX - 1] + "…"
+    return {"line": source.point(node.span.start).line, "text": text}
 
 
 def _meta(tree: n.Ruleset) -> dict[str, Any]:

@@ -62,17 +62,21 @@ def check_modules(tree: n.Ruleset) -> list[Diagnostic]:
                     ("call its functions directly",),
                 )
             )
-    # What an assignment or `clear` names is checked with the statement.
-    targets = {id(s.target) for s in n.walk(tree) if isinstance(s, (n.Assign, n.Clear))}
-    for node in n.walk(tree):
-        if (
-            isinstance(node, n.DomainIdentifier)
-            and node.domain not in aliases
-            and id(node) not in targets
-        ):
-            problem = _check(node, aliases)
-            if problem is not None:
-                found.append(problem)
+    # What an assignment or `clear` names is checked with the statement, which stands before it.
+    targets: set[int] = set()
+    pending: list[n.Node] = [tree]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, n.DomainIdentifier):
+            if node.domain not in aliases and id(node) not in targets:
+                problem = _check(node, aliases)
+                if problem is not None:
+                    found.append(problem)
+        elif isinstance(node, (n.Assign, n.Clear)):
+            targets.add(id(node.target))
+        elif isinstance(node, n.Rule) and not node.is_active:
+            continue  # its body is not compiled
+        pending += n.children(node)
     return found
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import builtins
 import keyword
+import re
 from dataclasses import dataclass, field
 
 from krlc import nodes as n
@@ -21,8 +22,11 @@ from krlc.source import Span
 from krlc.spell import nearest
 
 # Names that generated code itself uses; a KRL name that equals one gets a suffix.
-TAKEN = frozenset({"krl", "cx", "event", "settings", "saved", "fired", "RULES", "GLOBALS", "LINES"})
-PREFIXES = ("fn_", "g_", "act_", "rule_", "global_", "match_", "where_", "PATTERN_", "EVENT_")
+TAKEN = frozenset("krl cx event settings saved captures fired RULES GLOBALS LINES".split())
+PREFIXES = tuple("fn_ g_ act_ rule_ global_ match_ within_ where_ PATTERN_ EVENT_ ATTRS_".split())
+is_generated = re.compile(r"(?:f|final)_[0-9]+").fullmatch
+# Stands for `$` in Python names. KRL names are ASCII, so no two of them become one.
+DOLLAR = "\u00b7"
 
 
 @dataclass(eq=False, slots=True)
@@ -91,9 +95,11 @@ class Names:
 
 def mangle(name: str) -> str:
     """A valid Python identifier for a KRL name, the name itself where possible."""
-    text = name.replace("$", "_S_")
+    text = name.replace("$", DOLLAR)
     if keyword.iskeyword(text) or text in TAKEN or hasattr(builtins, text):
         return text + "_"
+    if text.startswith(DOLLAR) or is_generated(text):
+        return "v_" + text
     if text.startswith(PREFIXES) or text.startswith("_"):
         return "v_" + text.lstrip("_") if text.strip("_") else "v_" + str(len(text))
     return text
@@ -176,7 +182,7 @@ class _Resolver:
             prefix = {"Function": "fn_", "Action": "act_"}.get(
                 static if isinstance(value, (n.Function, n.DefAction)) else "", "g_"
             )
-            python = prefix + name.replace("$", "_S_")
+            python = prefix + name.replace("$", DOLLAR)
         else:
             base, count = python, 1
             while python in self.scope.taken:
@@ -392,27 +398,29 @@ class _Resolver:
             self.statement(statement.statement)
         elif isinstance(statement, n.Declaration):
             self.expression(statement.value)
-            outer = (
-                self.scope.parent.symbols.get(statement.name.name) if self.scope.parent else None
-            )
-            if outer is not None and self.scope.parent is not self.names.ruleset:
-                self.report(
-                    "K0304",
-                    f"name `{statement.name.name}` is already taken here",
-                    statement.name.span,
-                    f"already {_ARTICLES[outer.kind]}",
-                    "give one of the two another name",
-                )
-            self.declare(statement.name, "postlude", _static_kind(statement.value, self.scope))
+            self.postlude_name(statement.name, _static_kind(statement.value, self.scope))
         elif isinstance(statement, n.Schedule):
             for child in n.children(statement):
                 if child is not statement.setting:
                     self.parts(child)
             if statement.setting is not None:
-                self.declare(statement.setting, "postlude")
+                self.postlude_name(statement.setting, "Unknown")
         else:
             for child in n.children(statement):
                 self.parts(child)
+
+    def postlude_name(self, name: n.Identifier, static: str) -> None:
+        """Declare a name in a postlude, where it must not hide one of the rule."""
+        outer = self.scope.parent.symbols.get(name.name) if self.scope.parent else None
+        if outer is not None and self.scope.parent is not self.names.ruleset:
+            self.report(
+                "K0304",
+                f"name `{name.name}` is already taken here",
+                name.span,
+                f"already {_ARTICLES[outer.kind]}",
+                "give one of the two another name",
+            )
+        self.declare(name, "postlude", static)
 
     def parts(self, node: n.Node) -> None:
         if isinstance(node, n.EventSpec):

@@ -514,16 +514,38 @@ class Fragment(Node, frozen=True):
     items: tuple[Declaration | Expression, ...]
 
 
-def children(node: Node) -> Iterator[Node]:
-    """Yield the nodes directly inside a node, in field order."""
-    for field in node.__struct_fields__:
-        value = getattr(node, field)
-        if isinstance(value, Node):
-            yield value
-        elif isinstance(value, tuple):
-            for item in value:
-                if isinstance(item, Node):
-                    yield item
+# Every field holds a node, a tuple of nodes, None, or one of these.
+_PLAIN = frozenset(("Span", "str", "bool", "int", "int | float", "int | None", "str | None"))
+_inner_fields: dict[type[Node], tuple[str, ...]] = {}
+
+
+def _note_fields(kind: type[Node]) -> tuple[str, ...]:
+    """Remember which fields of a class hold nodes."""
+    plain = {
+        name
+        for base in kind.__mro__
+        for name, annotation in base.__dict__.get("__annotations__", {}).items()
+        if annotation in _PLAIN
+    }
+    fields = tuple(name for name in kind.__struct_fields__ if name not in plain)
+    _inner_fields[kind] = fields
+    return fields
+
+
+def children(node: Node) -> list[Node]:
+    """The nodes directly inside a node, in field order."""
+    kind = type(node)
+    fields = _inner_fields.get(kind)
+    if fields is None:
+        fields = _note_fields(kind)
+    found: list[Node] = []
+    for name in fields:
+        value = getattr(node, name)
+        if type(value) is tuple:
+            found += value
+        elif value is not None:
+            found.append(value)
+    return found
 
 
 def walk(node: Node) -> Iterator[Node]:
@@ -532,4 +554,7 @@ def walk(node: Node) -> Iterator[Node]:
     while pending:
         current = pending.pop()
         yield current
-        pending.extend(reversed(list(children(current))))
+        inner = children(current)
+        if inner:
+            inner.reverse()
+            pending += inner

@@ -172,6 +172,30 @@ ruleset a {
 ## Fix
 Do not repeat what repeats itself: `(a+)+` is `a+`. Do without back-references.
 
+# K0709 warning: channel without policies
+A channel allows everything unless its policies say otherwise, and its ECI is all that anybody
+needs to use it.
+## Refused
+ruleset a {
+  rule r {
+    select when a b
+    ctx:newChannel(["shop"])
+  }
+}
+## Accepted
+ruleset a {
+  rule r {
+    select when a b
+    ctx:newChannel(
+      ["shop"],
+      {"allow": [{"domain": "shop", "name": "*"}], "deny": []},
+      {"allow": [], "deny": [{"rid": "*", "name": "*"}]}
+    )
+  }
+}
+## Fix
+Give an event policy and a query policy with just what the channel's users need.
+
 # K0710 error: expression nested too deeply
 Nested brackets and calls become nested Python, which is bounded.
 ## Refused

@@ -5,12 +5,15 @@ column). Invariant: offsets count characters of `text`, 0-based, end exclusive; 
 are for people and 1-based. A line ends at LF, CR LF or a lone CR. Nothing here reads a file.
 """
 
+import re
 from bisect import bisect_right
 from functools import cached_property
 from hashlib import sha256
 from typing import NamedTuple
 
 import msgspec
+
+_find_line_ends = re.compile(r"\r\n?|\n").finditer
 
 
 class Span(msgspec.Struct, frozen=True, gc=False):
@@ -46,19 +49,7 @@ class Source:
 
     @cached_property
     def _line_starts(self) -> list[int]:
-        starts = [0]
-        text = self.text
-        at = 0
-        while True:
-            lf = text.find("\n", at)
-            cr = text.find("\r", at)
-            if lf < 0 and cr < 0:
-                return starts
-            if cr < 0 or 0 <= lf <= cr + 1:
-                at = lf + 1
-            else:
-                at = cr + 1
-            starts.append(at)
+        return [0, *(found.end() for found in _find_line_ends(self.text))]
 
     def point(self, offset: int) -> Point:
         """The line and column of a character offset; beyond the end gives the end.

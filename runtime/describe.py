@@ -63,7 +63,8 @@ def _tree(core: Core, root: Pico) -> dict[str, Any]:
 
 def _detail(core: Core, pico: Pico) -> dict[str, Any]:
     structure = core.shelf.full(pico)
-    channels = structure.channels or {}
+    channels = structure.channels
+    assert channels is not None
     return {
         "id": pico.id,
         "parent": structure.parent,

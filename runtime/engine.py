@@ -28,6 +28,7 @@ from runtime.event import Event, Query, own_map, part
 from runtime.graves import Graves
 from runtime.history import History
 from runtime.inbox import Answer, Done, Item, event_from_record, event_record
+from runtime.layer import Layer
 from runtime.letters import DeadLetters, undeliverable
 from runtime.limits import call_depth_max, history_buckets_kept, inbox_events_max
 from runtime.module import Module, to_fault
@@ -153,7 +154,7 @@ class Core:
             root_id: Channel(root_id, root_id, ("system", "self"), OPEN, OPEN, root_id),
             eci: Channel(eci, root_id, ("root",)),
         }
-        structure = Structure(None, (), 0, {}, channels)
+        structure = Structure(None, (), 0, Layer({}), Layer(channels))
         pico = self.shelf.add(Pico(root_id, structure))
         self.committer.put_all(structure_rows(root_id, None, structure))
         self.committer.put("meta", ROOT, encode_record([root_id, eci]))

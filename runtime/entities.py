@@ -156,21 +156,26 @@ class Entities:
         """`clear ent:name{path}`."""
         self.delete(name, path)
 
-    def put(self, name: str, path: Any, value: Any) -> None:
+    def put(self, name: str, path: Any, value: Any, *, default: Any = None) -> None:
         """`ent:name := ent:name.put(path, value)`."""
         if not self._change(name, put, path, value):
-            self[name] = put(self[name], path, value)
+            self[name] = put(self._or(name, default), path, value)
 
-    def delete(self, name: str, path: Any) -> None:
+    def delete(self, name: str, path: Any, *, default: Any = None) -> None:
         """`ent:name := ent:name.delete(path)`."""
         if not self._change(name, delete, path):
-            self[name] = delete(self[name], path)
+            self[name] = delete(self._or(name, default), path)
 
-    def append(self, name: str, value: Any) -> None:
+    def append(self, name: str, value: Any, *, default: Any = None) -> None:
         """`ent:name := ent:name.append(value)`."""
         collection = self._touched(name)
         if collection is None or not collection.append(value, self._undo):
-            self[name] = append(self[name], value)
+            self[name] = append(self._or(name, default), value)
+
+    def _or(self, name: str, default: Any) -> Any:
+        """The variable, or the default of `ent:name.defaultsTo(default)` where it is null."""
+        value = self[name]
+        return default if value is None else value
 
     def _change(self, name: str, operator: Callable[..., Any], path: Any, *args: Any) -> bool:
         """Do an operation on an entry of a collection; False when it concerns the whole value."""

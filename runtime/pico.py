@@ -15,6 +15,7 @@ import msgspec
 
 from ext import Salience, State
 from runtime.channel import Channel
+from runtime.layer import GONE, Layer
 from runtime.store import (
     Batch,
     automata_key,
@@ -53,8 +54,8 @@ class Structure(msgspec.Struct, frozen=True):
     parent: str | None
     installs: tuple[Install, ...]
     children_made: int
-    children: dict[str, str] | None
-    channels: dict[str, Channel] | None
+    children: Layer[str] | None
+    channels: Layer[Channel] | None
 
     def install(self, rid: str) -> Install | None:
         """The installed ruleset of this id, if there is one."""
@@ -160,21 +161,20 @@ def structure_rows(pico_id: str, old: Structure | None, new: Structure) -> Batch
         or old.installs is not new.installs
     ):
         rows.append(("pico", head_key(pico_id), encode_record(head_record(new))))
-    before = (old.channels if old is not None else None) or {}
-    if before is not new.channels:
-        for eci, channel in new.channels.items():
-            if before.get(eci) is not channel:
-                rows.append(("pico", channel_key(pico_id, eci), encode_record(channel.to_record())))
-                rows.append(("eci", eci_key(eci), encode_record(pico_id)))
-        for eci in before.keys() - new.channels.keys():
+    channels = new.channels.changes if old is not None else dict(new.channels)
+    for eci, channel in channels.items():
+        if channel is not GONE:
+            rows.append(("pico", channel_key(pico_id, eci), encode_record(channel.to_record())))
+            rows.append(("eci", eci_key(eci), encode_record(pico_id)))
+        else:
             rows.append(("pico", channel_key(pico_id, eci), None))
             rows.append(("eci", eci_key(eci), None))
-    born = (old.children if old is not None else None) or {}
-    if born is not new.children:
-        added = [(eci, child) for eci, child in new.children.items() if eci not in born]
-        first = new.children_made - len(added)
-        for number, (eci, child) in enumerate(added, first):
-            rows.append(("pico", child_key(pico_id, eci), encode_record([number, child])))
-        for eci in born.keys() - new.children.keys():
-            rows.append(("pico", child_key(pico_id, eci), None))
+    children = new.children.changes if old is not None else dict(new.children)
+    added = [(eci, child) for eci, child in children.items() if child is not GONE]
+    first = new.children_made - len(added)
+    for number, (eci, child) in enumerate(added, first):
+        rows.append(("pico", child_key(pico_id, eci), encode_record([number, child])))
+    rows.extend(
+        ("pico", child_key(pico_id, eci), None) for eci, child in children.items() if child is GONE
+    )
     return rows

@@ -19,6 +19,7 @@ from runtime.channel import Channel, channel_from_record
 from runtime.context import Context, ModuleContext
 from runtime.entities import Entities
 from runtime.errors import Fault, gone
+from runtime.layer import GONE, Layer
 from runtime.limits import awake_pico_bytes
 from runtime.module import Rule
 from runtime.pico import Install, Pico, Structure, View, structure_from_head
@@ -140,29 +141,33 @@ class Shelf:
             children.append((number, key[len(prefix) :].decode(), child))
         pico.structure = msgspec.structs.replace(
             structure,
-            channels=channels,
-            children={eci: child for _, eci, child in sorted(children)},
+            channels=Layer(channels),
+            children=Layer({eci: child for _, eci, child in sorted(children)}),
         )
         return pico.structure
 
     def adopt(self, pico: Pico, structure: Structure, view: View | None) -> list[Entities]:
         """A turn's structure becomes the pico's; return the variables of rulesets that went."""
         old = pico.structure
-        for eci in (old.channels or {}).keys() - (structure.channels or {}).keys():
+        for eci, channel in structure.channels.changes.items() if structure.channels else ():
+            if channel is not GONE:
+                self._know(pico, channel)
+                continue
             self.channels.pop(eci, None)
             pico.ecis.discard(eci)
-        for eci, channel in (structure.channels or {}).items():
-            if self.channels.get(eci) is not channel:
-                self._know(pico, channel)
         went = {i.rid for i in old.installs} - {i.rid for i in structure.installs}
         entities = [self.entities(pico, rid) for rid in sorted(went)]
         for rid in went:
             del pico.entities[rid]
         if pico.view is not None and view is not None and pico.view is not view:
             _carry(pico, pico.view, view)
+        if structure.channels is not None and structure.children is not None:
+            structure = msgspec.structs.replace(
+                structure,
+                channels=structure.channels.settle(),
+                children=structure.children.settle(),
+            )
         pico.structure = structure
-        if pico.view is not None and view is not None and view is not pico.view:
-            _carry(pico, pico.view, view)
         pico.view = view
         return entities
 

@@ -15,15 +15,22 @@ from runtime.channel import OPEN, Channel, make_policy, make_tags
 from runtime.errors import Fault
 from runtime.event import own_map
 from runtime.kinds import text
+from runtime.layer import Layer
 from runtime.module import Module, fault_line, to_fault
 from runtime.pico import Install, Pico, Structure
 from runtime.turn import Turn
 
 
-def _channels(turn: Turn) -> dict[str, Channel]:
+def _channels(turn: Turn) -> Layer[Channel]:
     channels = turn.now().channels
     assert channels is not None
     return channels
+
+
+def _children(turn: Turn) -> Layer[str]:
+    children = turn.now().children
+    assert children is not None
+    return children
 
 
 def _with(now: Structure, **changes: Any) -> Structure:
@@ -41,9 +48,10 @@ def find_channel(turn: Turn, eci: str) -> Channel | None:
         if own is not None:
             return own
     for child in turn.created:
-        channel = (child.structure.channels or {}).get(eci)
-        if channel is not None:
-            return channel
+        assert child.structure.channels is not None
+        own = child.structure.channels.get(eci)
+        if own is not None:
+            return own
     found: Channel | None = turn.world.channel(eci)
     return found
 
@@ -102,8 +110,7 @@ def delete_channel(turn: Turn, eci: Any) -> None:
     channel = _own(turn, eci)
     if channel.family is not None:
         raise Fault("R1012", "Cannot delete family channels.")
-    channels = {key: value for key, value in _channels(turn).items() if key != channel.eci}
-    turn.change(_with(turn.now(), channels=channels))
+    turn.change(_with(turn.now(), channels=_channels(turn).without(channel.eci)))
 
 
 def _own(turn: Turn, eci: Any) -> Channel:
@@ -114,7 +121,7 @@ def _own(turn: Turn, eci: Any) -> Channel:
 
 
 def _put(turn: Turn, channel: Channel) -> None:
-    turn.change(_with(turn.now(), channels={**_channels(turn), channel.eci: channel}))
+    turn.change(_with(turn.now(), channels=_channels(turn).with_value(channel.eci, channel)))
 
 
 # --- Rulesets -------------------------------------------------------------------------------------
@@ -224,7 +231,7 @@ def new_pico(turn: Turn, rulesets: Any) -> str:
         child_id: Channel(child_id, child_id, ("system", "self"), OPEN, OPEN, child_id),
         child_eci: Channel(child_eci, child_id, ("system", "child"), OPEN, OPEN, turn.pico.id),
     }
-    structure = Structure(parent_eci, installs, 0, {}, channels)
+    structure = Structure(parent_eci, installs, 0, Layer({}), Layer(channels))
     child = Pico(child_id, structure)
     child.view = turn.world.view(child, structure, None)
     for new in installs:
@@ -234,9 +241,9 @@ def new_pico(turn: Turn, rulesets: Any) -> str:
     turn.change(
         _with(
             now,
-            children={**(now.children or {}), child_eci: child_id},
+            children=_children(turn).with_value(child_eci, child_id),
             children_made=now.children_made + 1,
-            channels={**_channels(turn), parent_eci: family},
+            channels=_channels(turn).with_value(parent_eci, family),
         )
     )
     turn.created += (child,)
@@ -256,22 +263,16 @@ def delete_pico(turn: Turn, eci: Any) -> None:
     Raises: R2016 unless `eci` is the channel by which the parent knows one of its children.
     """
     now = turn.now()
-    children = now.children or {}
+    children = _children(turn)
     child_id = children.get(eci) if type(eci) is str else None
     if child_id is None:
         shown = "undefined" if eci is None else text(eci)
         raise Fault("R2016", f"delPico({shown}) - not found in children ECIs")
-    turn.change(
-        _with(
-            now,
-            children={key: value for key, value in children.items() if key != eci},
-            channels={
-                key: channel
-                for key, channel in _channels(turn).items()
-                if channel.family != child_id or key == turn.pico.id
-            },
-        )
-    )
+    channels = _channels(turn)
+    for key, channel in list(channels.items()):
+        if channel.family == child_id:
+            channels = channels.without(key)
+    turn.change(_with(now, children=children.without(eci), channels=channels))
     if any(child.id == child_id for child in turn.created):
         turn.created = tuple(child for child in turn.created if child.id != child_id)
     else:

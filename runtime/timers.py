@@ -24,6 +24,7 @@ from runtime.cron import read_cron
 from runtime.errors import Fault
 from runtime.event import Event
 from runtime.kinds import check_text
+from runtime.layer import GONE
 from runtime.limits import (
     inbox_events_max,
     timer_batch_max,
@@ -267,7 +268,8 @@ class Timers:
         old = pico.structure
         for rid in {i.rid for i in old.installs} - {i.rid for i in new.installs}:
             self._remove_all(timer_owner_key(pico.id, rid))
-        lost = (old.channels or {}).keys() - (new.channels or {}).keys()
+        changes = {} if new.channels is None else new.channels.changes
+        lost = {eci for eci, channel in changes.items() if channel is GONE}
         if lost:
             for key, row in list(self._rows(timer_owner_key(pico.id))):
                 job = job_from_row(key, row)
@@ -447,7 +449,7 @@ class Timers:
             observe.dropped(pico.id, fault)
             return None
         late = now - job.due_ms
-        past = max(job.due_ms, now)
+        past = now
         if cron.catch_up == "all":
             past = max(job.due_ms, now - timer_catch_up_ms)
             is_missed = late > timer_catch_up_ms

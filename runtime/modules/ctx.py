@@ -97,7 +97,8 @@ def ctx_children(cx: Context) -> list[str]:
 
 def ctx_channels(cx: Context) -> list[Any]:
     """`ctx:channels`, in ascending order of their ECIs."""
-    channels = _turn(cx).now().channels or {}
+    channels = _turn(cx).now().channels
+    assert channels is not None
     return [channels[eci].to_map() for eci in sorted(channels)]
 
 

@@ -220,7 +220,7 @@ RULE_FAULTS = {
     "eid": "cE",
     "directives": [],
     "errors": [
-        Fault("R2001", "Cannot negate x", rid="a.b", line=7).to_map(),
+        Fault("R2001", "Cannot negate x", rid="a.b", rule_name="r", line=7).to_map(),
         Fault("R2002", "too long").to_map(),
     ],
 }
@@ -232,7 +232,10 @@ REFUSED: list[tuple[list[str], int, list[str]]] = [
     (
         ["event", "cA", "d", "faults"],
         1,
-        ["error R2001: TypeError: Cannot negate x", "also R2002: RangeError: too long"],
+        [
+            "a.b:7: error R2001 in rule r: TypeError: Cannot negate x",
+            "error R2002: RangeError: too long",
+        ],
     ),
     (["show", "cNO"], 1, ["error R1001: ECI not found cNO"]),
 ]

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import trees
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from krlc.comments import read_with_comments
@@ -73,7 +73,7 @@ COMMENTS = (
 )
 
 
-@trees.FEW
+@settings(trees.FEW, max_examples=15)  # each is parsed five times
 @given(trees.rulesets() | trees.fragments, st.data())
 def test_printer_keeps_comments(tree: Node, data: st.DataObject) -> None:
     text = format_tree(tree)

@@ -27,9 +27,11 @@ def test_inbox_rows_sort_by_number_over_all_picos() -> None:
 
 def test_timers_sort_by_due_time() -> None:
     due = [-5, 0, 999, 1000, 1_700_000_000_000]
-    keys = [store.timer_key(ms, "c1", "t") for ms in due]
+    keys = [store.timer_key(ms, number, "c1", "r", "t") for number, ms in enumerate(due)]
     assert keys == sorted(keys)
     assert [store.timer_due_ms(key) for key in keys] == [0, 0, 999, 1000, 1_700_000_000_000]
+    assert store.timer_parts(keys[3]) == (3, "c1", "r", "t")
+    assert store.timer_key(9, 1, "c9", "r", "t") < store.timer_key(9, 2, "c1", "a", "a")
 
 
 # Each row: the prefix of a set of keys, and the keys that belong to it.
