@@ -1,7 +1,7 @@
 """Automaton tables explained: how a step was decided, and what still has to come.
 
-In: a table made by `krlc.automata` (layout: `DESIGN.md`), a control state, which matchers hold. Out:
-the decisions of one step, and the shortest ways to a selection. Pure and not hot: it runs when
+In: a table made by `krlc.automata` (layout: `DESIGN.md`), a control state, which matchers hold.
+Out: the decisions of one step, and the shortest ways to a selection. Pure and not hot: it runs when
 somebody asks, so it has no compiled twin. Not here: registers, clocks, words for people.
 """
 
@@ -13,6 +13,14 @@ from typing import Any, NamedTuple
 from ext.automaton_py import REFERENCES, RESET, SELECT, STAY, expand_row
 
 Table = tuple[Any, ...]
+
+
+class Position(NamedTuple):
+    """What a packed state says: `registers` are None when all are null."""
+
+    control: int
+    registers: list[Any] | None
+    started_ms: int | float | None
 
 
 class Decision(NamedTuple):
@@ -45,6 +53,14 @@ class Outlook(NamedTuple):
 
     first: tuple[Step, ...]
     path: tuple[Step, ...]
+
+
+def position_of(packed: int | list[Any]) -> Position:
+    """Return where an automaton stands; `packed` is what `State.pack` gives."""
+    if type(packed) is int:
+        return Position(packed, None, None)
+    assert isinstance(packed, list)
+    return Position(packed[0], packed[1], packed[3])
 
 
 def symbol_of(table: Table, domain: str, name: str) -> int | None:

@@ -10,10 +10,13 @@ from __future__ import annotations
 
 from krlc import ir
 from krlc.diagnostics import Diagnostic
-from krlc.emit import Emitter, abi_name, quoted, safe, tuple_of, wrapped
+from krlc.emit import LOOPS_MAX, Emitter, abi_name, quoted, safe, tuple_of, wrapped
 from krlc.source import Source
 from krlc.version import VERSION
 from krlc.writer import Doc, Written, cat, group, words, write
+
+# Python nests each `elif` in the one before it, so a chain begins anew after so many.
+CHAIN_MAX = 100
 
 
 def generate(module: ir.Module, source: Source) -> tuple[Written, list[Diagnostic]]:
@@ -295,7 +298,8 @@ class _Generator(Emitter):
         for label, case in zip(node.labels, node.cases, strict=True):
             if label in seen:
                 continue
-            self.emit(f"{'elif' if seen else 'if'} {choice} == {quoted(label)}:", case.span)
+            word = "elif" if len(seen) % CHAIN_MAX else "if"
+            self.emit(f"{word} {choice} == {quoted(label)}:", case.span)
             seen.add(label)
             self.block((case,))
 
@@ -305,10 +309,21 @@ class _Generator(Emitter):
         choice = self.temp()
         self.emit(f"{choice} = krl.sample(cx, {len(node.cases)})", node.span)
         for index, case in enumerate(node.cases):
-            self.emit(f"{'elif' if index else 'if'} {choice} == {index}:", case.span)
+            word = "elif" if index % CHAIN_MAX else "if"
+            self.emit(f"{word} {choice} == {index}:", case.span)
             self.block((case,))
 
     def s_Loop(self, node: ir.Loop) -> None:
+        self.loops += 1
+        if self.loops > LOOPS_MAX:
+            self.too_deep(
+                node.span,
+                "`foreach`",
+                f"more than {LOOPS_MAX} loops inside each other",
+                "go over the combinations that a function makes",
+            )
+            self.loops -= 1
+            return
         over = self.expr(node.over)
         names = list(node.names[:2])
         for extra in node.names[2:]:
@@ -322,6 +337,7 @@ class _Generator(Emitter):
         call = group(f"krl.{kind}(", [over], ")")
         self.emit(cat(f"for {', '.join(names)} in ", call, ":"), node.span)
         self.block(node.body)
+        self.loops -= 1
 
     def s_OnFinal(self, node: ir.OnFinal) -> None:
         if not node.flags:

@@ -7,9 +7,7 @@ there is an error. Our own failures become a K0901 diagnostic.
 
 from __future__ import annotations
 
-import sys
-
-from krlc import RECURSION_LIMIT, Compiled, internal_error
+from krlc import Compiled, internal_error
 from krlc import nodes as n
 from krlc.automata import Automaton, build
 from krlc.automata import dump as dump_automaton
@@ -23,6 +21,7 @@ from krlc.modules import check_modules
 from krlc.names import Names, resolve
 from krlc.names import dump as dump_names
 from krlc.parser import parse
+from krlc.recursion import deep_recursion
 from krlc.source import Source
 from krlc.writer import Written
 
@@ -46,10 +45,9 @@ class Compilation:
 
     def finish(self) -> Compiled:
         """Run all passes."""
-        if sys.getrecursionlimit() < RECURSION_LIMIT:
-            sys.setrecursionlimit(RECURSION_LIMIT)
         try:
-            self.run("py")
+            with deep_recursion():
+                self.run("py")
         except Exception as error:
             self.diagnostics.append(internal_error(error))
         self.diagnostics.sort(key=lambda d: (d.span.start, d.span.end, d.code))
@@ -103,7 +101,11 @@ class Compilation:
             raise ValueError(f"no stage `{stage}`; there are {', '.join(STAGES)}")
         if stage == "py":
             return self.finish().module
-        self.run(stage)
+        with deep_recursion():
+            self.run(stage)
+            return self.text(stage)
+
+    def text(self, stage: str) -> str:
         if stage == "nodes":
             from krlc.node_dump import dump_nodes
 

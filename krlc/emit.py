@@ -27,6 +27,9 @@ EVENT_FIELDS = {
 }
 # Python's tokenizer refuses 200 nested brackets; each IR level opens at most two.
 DEPTH_MAX = 90
+# It also refuses 100 steps of indentation, and its compiler 20 loops inside each other.
+INDENT_MAX = 90
+LOOPS_MAX = 20
 TEXT_MAX = 72
 
 
@@ -55,6 +58,7 @@ class Emitter:
         self.indent = 0
         self.temps = 0
         self.depth = 0
+        self.loops = 0
         self.has_event = False
         self.patterns: dict[tuple[str, str], str] = {}
         self.diagnostics: list[Diagnostic] = []
@@ -66,6 +70,8 @@ class Emitter:
 
     def emit(self, doc: Doc | str, span: Span | None = None) -> None:
         line = 0 if span is None else self.line_of(span)
+        if self.indent > INDENT_MAX and span is not None:
+            self.too_deep(span)
         self.out.append(Line(self.indent, doc if isinstance(doc, Doc) else cat(doc), line))
 
     def blank(self, count: int = 1) -> None:
@@ -177,20 +183,30 @@ class Emitter:
         self.depth -= 1
         return doc
 
-    def too_deep(self, span: Span) -> None:
+    def too_deep(
+        self,
+        span: Span,
+        what: str = "expression",
+        label: str = f"more than {DEPTH_MAX} levels",
+        hint: str = "give inner parts names of their own",
+    ) -> None:
         if not any(d.code == "K0710" for d in self.diagnostics):
             self.diagnostics.append(
-                Diagnostic(
-                    "K0710",
-                    "expression nested too deeply",
-                    span,
-                    f"more than {DEPTH_MAX} levels",
-                    ("give inner parts names of their own",),
-                )
+                Diagnostic("K0710", f"{what} nested too deeply", span, label, (hint,))
             )
 
     def test(self, node: ir.Expr) -> Doc:
         """An expression for Python's `if`: truthy exactly when the KRL value is."""
+        self.depth += 1
+        if self.depth > DEPTH_MAX:
+            self.too_deep(node.span)
+            self.depth -= 1
+            return cat("None")
+        doc = self.condition(node)
+        self.depth -= 1
+        return doc
+
+    def condition(self, node: ir.Expr) -> Doc:
         if isinstance(node, (ir.And, ir.Or)):
             word = "and" if isinstance(node, ir.And) else "or"
             parts: list[str | Doc] = []

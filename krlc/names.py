@@ -13,6 +13,7 @@ from __future__ import annotations
 import builtins
 import keyword
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from krlc import nodes as n
@@ -22,11 +23,18 @@ from krlc.source import Span
 from krlc.spell import nearest
 
 # Names that generated code itself uses; a KRL name that equals one gets a suffix.
-TAKEN = frozenset("krl cx event settings saved captures fired RULES GLOBALS LINES".split())
-PREFIXES = tuple("fn_ g_ act_ rule_ global_ match_ within_ where_ PATTERN_ EVENT_ ATTRS_".split())
+TAKEN = frozenset(
+    ("krl", "cx", "event", "settings", "saved", "captures", "fired", "RULES", "GLOBALS", "LINES")
+)
+PREFIXES = (
+    *("_", "fn_", "g_", "act_", "rule_", "global_", "match_", "within_", "where_"),
+    *("PATTERN_", "EVENT_", "ATTRS_"),
+)
 is_generated = re.compile(r"(?:f|final)_[0-9]+").fullmatch
 # Stands for `$` in Python names. KRL names are ASCII, so no two of them become one.
 DOLLAR = "\u00b7"
+
+SUGGESTIONS_MAX = 20
 
 
 @dataclass(eq=False, slots=True)
@@ -100,7 +108,7 @@ def mangle(name: str) -> str:
         return text + "_"
     if text.startswith(DOLLAR) or is_generated(text):
         return "v_" + text
-    if text.startswith(PREFIXES) or text.startswith("_"):
+    if text.startswith(PREFIXES):
         return "v_" + text.lstrip("_") if text.strip("_") else "v_" + str(len(text))
     return text
 
@@ -131,6 +139,7 @@ class _Resolver:
         self.scope = Scope("ruleset", root, set(), ruleset.rid.value)
         root.scopes.append(self.scope)
         self.names = Names(root, self.scope)
+        self.suggestions = 0
 
     # --- Reports ----------------------------------------------------------------------------------
 
@@ -219,7 +228,7 @@ class _Resolver:
                     "declare it in `pre`, or in this block",
                 )
                 return
-        near = nearest(name, self.scope.visible())
+        near = self.suggestion(name, self.scope.visible())
         meant = None if near is None else self.scope.find(near)
         if meant is not None:
             # Probably meant, so "never used" would only be a consequence of this error.
@@ -231,6 +240,11 @@ class _Resolver:
             self.unknown_label(name),
             *([f"did you mean `{near}`?"] if near else []),
         )
+
+    def suggestion(self, name: str, names: Iterable[str]) -> str | None:
+        """The nearest name, for as many bad names as anybody reads: looking costs O(names)."""
+        self.suggestions += 1
+        return nearest(name, names) if self.suggestions <= SUGGESTIONS_MAX else None
 
     def unknown_label(self, name: str) -> str:
         for declaration in self.tree.globals:
@@ -275,7 +289,7 @@ class _Resolver:
             for identifier in item.names:
                 symbol = self.scope.find(identifier.name)
                 if symbol is None:
-                    near = nearest(identifier.name, self.scope.symbols)
+                    near = self.suggestion(identifier.name, self.scope.symbols)
                     if near is not None:
                         self.scope.symbols[near].is_used = True
                     self.report(
@@ -484,6 +498,8 @@ class _Resolver:
 
     def unused(self) -> None:
         """Warn of declarations that nothing reads; parameters and loop variables may be ignored."""
+        if self.suggestions > SUGGESTIONS_MAX:
+            return  # what the bad names meant is not known, so neither is what nothing reads
         provided = any(
             isinstance(item, n.MetaNames) and item.kind == "provides"
             for item in (self.tree.meta.properties if self.tree.meta else ())

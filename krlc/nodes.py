@@ -524,7 +524,7 @@ def _note_fields(kind: type[Node]) -> tuple[str, ...]:
     plain = {
         name
         for base in kind.__mro__
-        for name, annotation in base.__dict__.get("__annotations__", {}).items()
+        for name, annotation in getattr(base, "__annotations__", {}).items()
         if annotation in _PLAIN
     }
     fields = tuple(name for name in kind.__struct_fields__ if name not in plain)

@@ -22,33 +22,18 @@ The form: two blanks of indentation, lines of at most 100 columns where somethin
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from krlc import nodes as n
 from krlc.comments import Margin, read_with_comments
 from krlc.layout import render
 from krlc.node_layout import NodeLayout, merged_parts
+from krlc.recursion import deep_recursion
 from krlc.source import Source
-
-RECURSION_LIMIT = 10_000
-"""The parser bounds the depth of trees; a level takes up to ten frames here."""
 
 
 class PrinterError(Exception):
     """The printed text would not mean the same: a fault of ours."""
-
-
-@contextmanager
-def _deep_recursion() -> Iterator[None]:
-    limit = sys.getrecursionlimit()
-    sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
-    try:
-        yield
-    finally:
-        sys.setrecursionlimit(limit)
 
 
 def format_tree(node: n.Node) -> str:
@@ -56,7 +41,7 @@ def format_tree(node: n.Node) -> str:
 
     Shapes: ends with a newline.
     """
-    with _deep_recursion():
+    with deep_recursion():
         return render(NodeLayout(Margin(None, [])).top(node)) + "\n"
 
 
@@ -69,7 +54,7 @@ def format_source(source: Source) -> str:
     root, comments = read_with_comments(source)
     if root is None:
         raise ValueError("a source with syntax errors has no canonical form")
-    with _deep_recursion():
+    with deep_recursion():
         text = render(NodeLayout(Margin(source, comments)).top(root)) + "\n"
     again, comments_again = read_with_comments(Source(text, source.url))
     if again is None or not is_same(root, again):

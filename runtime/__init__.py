@@ -6,8 +6,10 @@ An event's path, file by file:
     event.py        validates: names, attributes, bounds
     channel.py      checks the channel's policy
     inbox.py        what waits for a pico; backlog.py: where a start looks for it
-    engine.py       picks the pico that runs next; library.py is its asyncio face
-    shelf.py        picos in memory (pico.py), woken from the store, with contexts (context.py)
+    intake.py       checks and accepts; engine.py picks the pico that runs next, delivery.py says
+                    what becomes of sends and answers; library.py is its asyncio face
+    shelf.py        picos in memory (pico.py, layer.py), woken from the store; context.py: what
+                    their code may touch
     turn.py         runs the event: salience and automata from `ext`, then generated rule bodies
     abi/v1.py       what generated code calls: values, stdlib.py with operators/, modules/
     entities.py     entity variables; large ones in parts: stored.py, stored_map.py, stored_array.py

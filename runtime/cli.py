@@ -21,7 +21,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from runtime.client_http import Refused, Target, Unreachable, ask, find_engine, path
+from runtime.client_http import Refused, Target, Unreachable, address, ask, find_engine, path
 from runtime.errors import Fault
 
 EXIT_OK, EXIT_REFUSED, EXIT_USAGE, EXIT_UNREACHABLE = 0, 1, 2, 3
@@ -88,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_event(commands)
     _add_query(commands)
     _add_show(commands)
+    _add_log(commands)
+    _add_why(commands)
     return parser
 
 
@@ -143,6 +145,12 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument(
         "--memory", type=_size, default=256 << 20, metavar="SIZE", help="cache of the store (256M)"
     )
+    parser.add_argument(
+        "--history",
+        choices=("full", "off"),
+        default="full",
+        help="keep what happened for `pico log` and `pico why`, or do not",
+    )
     parser.add_argument("--base-url", default="", help="the public address, behind a proxy")
     parser.add_argument(
         "--compat-status", action="store_true", help="status 200 also for errors, as Node does"
@@ -187,6 +195,27 @@ def _add_show(commands: Any) -> None:
     says = "show the tree of picos, or one of them in detail"
     parser = _add_client(commands, "show", says, "pico show root", _show)
     parser.add_argument("eci", metavar="ECI", nargs="?", help="a channel, or the word root")
+    parser.add_argument(
+        "--salience", action="store_true", help="which rules listen for which events, in order"
+    )
+
+
+def _add_log(commands: Any) -> None:
+    says = "show what happened, the last first"
+    parser = _add_client(commands, "log", says, "pico log root --limit 5", _log)
+    parser.add_argument("eci", metavar="ECI", nargs="?", help="on this pico, or on all of them")
+    parser.add_argument("--rule", metavar="R", help="where this rule, or rid:rule, was asked")
+    parser.add_argument("--eid", metavar="E", help="this event only")
+    parser.add_argument("--limit", type=int, default=20, metavar="N", help="so many (20)")
+    parser.add_argument("--whole", action="store_true", help="show ECIs in full")
+
+
+def _add_why(commands: Any) -> None:
+    says = "tell why a rule fired on an event, or why not"
+    parser = _add_client(commands, "why", says, "pico why root EID say_hello", _why)
+    parser.add_argument("eci", metavar="ECI", help="a channel of the pico, or the word root")
+    parser.add_argument("eid", metavar="EID", help="the event's id, from its answer or `pico log`")
+    parser.add_argument("rule", metavar="RULE", nargs="?", help="a rule, or rid:rule; else all")
 
 
 def _port(text: str) -> int:
@@ -290,6 +319,7 @@ def _serve(options: argparse.Namespace) -> int:
         memory_bytes=options.memory,
         compat_status=options.compat_status,
         base_url=options.base_url.rstrip("/"),
+        history=options.history,
     )
     run(settings, tell)
     return EXIT_OK
@@ -386,18 +416,84 @@ def _query(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     session = _Session(options)
-    where = "/api/show"
-    if options.eci:
-        where += "?eci=" + path(options.eci)[1:]
-    answer = session.ask(where, needs_token=True)
+    asked = {"eci": options.eci}
+    if options.salience:
+        asked["salience"] = "1"
+    answer = session.ask(address("/api/show", asked), needs_token=True)
     if options.json:
         _print_json(answer)
+    elif options.salience:
+        for event, rules in answer["events"].items():
+            print(event)
+            for rule in rules:
+                print(f"  {rule['rid']} : {rule['rule']} (line {rule['line']})")
     elif "root" in answer:
         if answer.get("failure"):
             print(f"the engine has stopped: {answer['failure']}")
         _print_tree(answer["root"])
     else:
         _print_detail(answer)
+    return EXIT_OK
+
+
+def _log(options: argparse.Namespace) -> int:
+    asked = {"eci": options.eci, "rule": options.rule, "eid": options.eid}
+    asked["limit"] = str(options.limit)
+    if options.whole:
+        asked["whole"] = "1"
+    entries = _Session(options).ask(address("/api/log", asked), needs_token=True)
+    if options.json:
+        _print_json(entries)
+        return EXIT_OK
+    for entry in entries:
+        print(f"{_moment(entry['time_ms'])} {entry['eid']}  pico {entry['pico']}")
+        print(f"  {entry['eci']} {_happening(entry)}")
+        _print_rules(entry["rules"])
+        for raised in entry["raised"]:
+            print(f"  raised {_happening(raised)}")
+            _print_rules(raised["rules"])
+    note = "what is older was dropped, and the end may be missing after a crash"
+    print(f"{len(entries)} events; {note}" if entries else f"nothing is known; {note}")
+    return EXIT_OK
+
+
+def _moment(ms: int) -> str:
+    from runtime.dates import iso_text
+
+    return iso_text(ms)
+
+
+def _happening(entry: dict[str, Any]) -> str:
+    attrs = entry["attrs"]
+    shown = f"({attrs} bytes of attributes)" if isinstance(attrs, int) else _one_line(attrs)
+    return f"{entry['domain']}:{entry['name']} {shown}"
+
+
+def _print_rules(rules: list[dict[str, Any]]) -> None:
+    for rule in rules:
+        said = [rule["outcome"]]
+        if rule.get("before") is not None and rule["before"] != rule["after"]:
+            said.append(f"position {_one_line(rule['before'])} -> {_one_line(rule['after'])}")
+        if "fault" in rule:
+            fault = rule["fault"]
+            said.append(f"{fault['code']} in line {fault['line']}: {fault['message']}")
+        said += [f"directive {name}" for name in rule.get("directives", ())]
+        said += [f"sent {s['domain']}:{s['name']} to {s['eci']}" for s in rule.get("sends", ())]
+        said += [f"raised {name}, which nobody hears" for name in rule.get("unheard", ())]
+        if "ended" in rule:
+            said.append(f"ended by {rule['ended']}")
+        print(f"    {rule['rid']} : {rule['rule']}  {'; '.join(said)}")
+
+
+def _why(options: argparse.Namespace) -> int:
+    asked = {"eci": options.eci, "eid": options.eid, "rule": options.rule}
+    answer = _Session(options).ask(address("/api/why", asked), needs_token=True)
+    if options.json:
+        _print_json(answer)
+        return EXIT_OK
+    print(f"{_moment(answer['time_ms'])} {answer['domain']}:{answer['name']} ({answer['eid']})")
+    for sentence in answer["text"]:
+        print(sentence)
     return EXIT_OK
 
 

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import urllib.parse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -129,6 +130,12 @@ def _decoded(target: Target, status: int, data: bytes) -> Any:
     if status != 200 or is_refused:
         raise Refused(status, answer if isinstance(answer, dict) else {})
     return answer
+
+
+def address(where: str, params: Mapping[str, str | None]) -> str:
+    """A path with those parameters that have a value."""
+    given = {name: value for name, value in params.items() if value}
+    return f"{where}?{urllib.parse.urlencode(given)}" if given else where
 
 
 def path(*parts: str) -> str:

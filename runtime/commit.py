@@ -18,6 +18,8 @@ from runtime.errors import Fault
 from runtime.store import Batch, Store
 
 Release = Callable[[Fault | None], object]
+# A value that is made only if its row is still there when the group is written.
+Lazy = Callable[[], bytes]
 
 
 class Dirty(Protocol):
@@ -37,7 +39,7 @@ class Committer:
     def __init__(self, store: Store, on_failure: Callable[[Fault], object]) -> None:
         self._store = store
         self._on_failure = on_failure
-        self._rows: dict[tuple[str, bytes], bytes | None] = {}
+        self._rows: dict[tuple[str, bytes], bytes | Lazy | None] = {}
         self._dirty: dict[tuple[int, str], tuple[Dirty, str]] = {}
         self._waiting: deque[tuple[int, Release]] = deque()
         self._is_syncing = False
@@ -52,7 +54,8 @@ class Committer:
     def get(self, family: str, key: bytes) -> bytes | None:
         """The value of a key as of the last completed turn, written or not."""
         if (family, key) in self._rows:
-            return self._rows[family, key]
+            value = self._rows[family, key]
+            return value if value is None or type(value) is bytes else _made(value)
         return self._store.get(family, key)
 
     # --- Gathering --------------------------------------------------------------------------------
@@ -60,6 +63,10 @@ class Committer:
     def put(self, family: str, key: bytes, value: bytes | None) -> None:
         """Set (or with None delete) a row in the group that gathers."""
         self._rows[family, key] = value
+
+    def put_lazy(self, family: str, key: bytes, make: Lazy) -> None:
+        """Set a row whose value is made when the group is written, if nobody removed it before."""
+        self._rows[family, key] = make
 
     def put_all(self, batch: Iterable[tuple[str, bytes, bytes | None]]) -> None:
         """Set several rows in the group that gathers."""
@@ -110,7 +117,10 @@ class Committer:
                 self._skip()
             return
         try:
-            batch: Batch = [(family, key, value) for (family, key), value in self._rows.items()]
+            batch: Batch = [
+                (family, key, value if value is None or type(value) is bytes else _made(value))
+                for (family, key), value in self._rows.items()
+            ]
             for owner, name in self._dirty.values():
                 for key, value in owner.rows(name):
                     batch.append(("pico", key, value))
@@ -176,3 +186,8 @@ class Committer:
         self._on_failure(fault)
         for _, release in waiting:
             release(fault)
+
+
+def _made(value: bytes | Lazy) -> bytes:
+    """The bytes of a row that is not deleted."""
+    return value if isinstance(value, bytes) else value()

@@ -10,6 +10,7 @@ from typing import Any
 from runtime.engine import Core
 from runtime.errors import unknown_eci
 from runtime.pico import Pico
+from runtime.turn import Turn
 
 
 def describe(core: Core, eci: str | None) -> dict[str, Any]:
@@ -26,6 +27,33 @@ def describe(core: Core, eci: str | None) -> dict[str, Any]:
     if pico is None:
         raise unknown_eci(eci)
     return _detail(core, pico)
+
+
+def salience(turn: Turn) -> dict[str, Any]:
+    """Which rules of the turn's pico listen for which events.
+
+    Shapes: {pico, events: {domain:name: [{rid, rule, line}]}}, rules in the order in which they are
+    asked; those that listen for every event stand at each, and alone under `*`.
+    """
+    contexts = turn.view.contexts
+    pairs: dict[tuple[str, str], None] = {}
+    everywhere: list[dict[str, Any]] = []
+    for cx in contexts:
+        for rule in cx.module.rules:
+            pairs.update(dict.fromkeys(rule.salience or ()))
+            if rule.salience is None:
+                everywhere.append({"rid": cx.rid, "rule": rule.name, "line": rule.at[0]})
+    events = {
+        f"{domain}:{name}": [
+            {"rid": contexts[slot].rid, "rule": rule.name, "line": rule.at[0]}
+            for slot, rules in turn.view.salience.lookup(domain, name)
+            for rule in rules
+        ]
+        for domain, name in sorted(pairs)
+    }
+    if everywhere:
+        events["*"] = everywhere
+    return {"pico": turn.pico.id, "events": events}
 
 
 def _failure(core: Core) -> str | None:

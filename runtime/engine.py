@@ -23,34 +23,31 @@ from runtime.channel import OPEN, Channel
 from runtime.clock import Clock, Ids, Random
 from runtime.commit import Committer
 from runtime.context import Context
-from runtime.errors import Fault, gone, unknown_eci
-from runtime.event import Event, Query, own_map, part
+from runtime.delivery import Delivery
+from runtime.errors import Fault
 from runtime.graves import Graves
 from runtime.history import History
-from runtime.inbox import Answer, Done, Item, event_from_record, event_record
+from runtime.inbox import Answer, Item, event_from_record
 from runtime.layer import Layer
-from runtime.letters import DeadLetters, undeliverable
-from runtime.limits import call_depth_max, history_buckets_kept, inbox_events_max
+from runtime.letters import DeadLetters
+from runtime.limits import call_depth_max, history_buckets_kept
 from runtime.module import Module, to_fault
-from runtime.network import Envelope, Hear, Network
+from runtime.network import Network
 from runtime.outbox import Outbox
 from runtime.pico import Install, Pico, Structure, View, head_record, structure_rows
 from runtime.registry import Compiler, Fetcher, Registry
 from runtime.shelf import Shelf
 from runtime.store import Store, decode_record, encode_record, head_key, inbox_key, inbox_parts
-from runtime.structure import install
 from runtime.timers import Timers
-from runtime.turn import NeedRuleset, Send, Turn
+from runtime.turn import NeedRuleset, Turn
 
-Task = Callable[[Turn], Any]
 # How many items one round of the drain loop runs before the group is written: enough to merge
 # well, few enough that sockets are read again within a few milliseconds.
 ROUND = 256
 ROOT = b"root"
-UNDELIVERABLE = ("system", "undeliverable")
 
 
-class Core:
+class Core(Delivery):
     """One engine, driven by its clock.
 
     `root_eci` is an allow-all channel of the root pico; `host` is the base URL that rules see;
@@ -162,195 +159,6 @@ class Core:
         self.root_id, self.root_eci = root_id, eci
         self.committer.flush()
 
-    # --- What comes in ----------------------------------------------------------------------------
-
-    def post(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any] | None,
-        done: Done,
-        *,
-        time_ms: int | None = None,
-        key: str | None = None,
-        sender: str | None = None,
-    ) -> None:
-        """Have an event evaluated; `done` gets {eid, directives, errors?} or a Fault, later.
-
-        Cost: the hot form; no coroutine, task or future.
-        """
-        try:
-            pico, event = self._admit(eci, domain, name, attrs, time_ms, sender)
-        except Fault as fault:
-            self._decline(done, fault)
-            return
-        item = Item(event, None, done)
-        if key is not None:
-            book = self.answers.open(event, key, done)
-            if book is None:
-                return
-            item.key = (eci, key)
-            item.done = book
-        self._enqueue(pico, item)
-
-    def post_signal(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any] | None,
-        done: Done,
-        *,
-        time_ms: int | None = None,
-        key: str | None = None,
-        sender: str | None = None,
-    ) -> None:
-        """Accept an event durably; `done` gets its eid (or a Fault), evaluated or not."""
-        try:
-            pico, event = self._admit(eci, domain, name, attrs, time_ms, sender)
-        except Fault as fault:
-            self._decline(done, fault)
-            return
-        if key is not None:
-            # The answer to a signal is its eid: it is remembered in the batch that accepts it.
-            book = self.answers.open(event, key, done)
-            if book is None:
-                return
-            self.answers.close(eci, key, event.eid)
-            done = book
-        self._accept(pico, event)
-        self.committer.when_durable(
-            self.committer.gathering,
-            lambda failure: done(event.eid if failure is None else failure),
-        )
-
-    def post_query(
-        self,
-        eci: str,
-        rid: str,
-        name: str,
-        args: dict[str, Any] | None,
-        done: Done,
-        *,
-        sender: str | None = None,
-    ) -> None:
-        """Answer a query after the events accepted before it; `done` gets Answer or Fault."""
-        try:
-            pico, query = self._admit_query(eci, rid, name, args, sender)
-        except Fault as fault:
-            self._decline(done, fault)
-            return
-        self._enqueue(pico, Item(None, query, done))
-
-    def post_event_query(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any] | None,
-        rid: str,
-        query_name: str,
-        args: dict[str, Any] | None,
-        done: Done,
-        *,
-        sender: str | None = None,
-    ) -> None:
-        """An event and right behind it a query; `done` gets the query's Answer, or a Fault."""
-        try:
-            pico, event = self._admit(eci, domain, name, attrs, None, sender)
-            _, query = self._admit_query(eci, rid, query_name, args, sender)
-        except Fault as fault:
-            self._decline(done, fault)
-            return
-        query.qid = event.eid + ".q"
-        self._enqueue(pico, Item(event, query, done))
-
-    def post_task(self, eci: str, task: Task, done: Done) -> None:
-        """Run a piece of administration as a turn; `done` gets its result or a Fault."""
-        try:
-            self._check_accepting()
-            pico, _ = self._receiver(eci)
-        except Fault as fault:
-            self._decline(done, fault)
-            return
-        item = Item(None, None, done)
-        item.task = task
-        self._enqueue(pico, item)
-
-    def install(
-        self, eci: str, module: Module, url: str, config: dict[str, Any], done: Done
-    ) -> None:
-        """Install a loaded ruleset on the pico of a channel; `done` gets the rid or a Fault."""
-
-        def task(turn: Turn) -> str:
-            install(turn, module, url, config)
-            return module.rid
-
-        self.post_task(eci, task, done)
-
-    def receive(self, envelope: Envelope, done: Hear) -> None:
-        """Take an event from another engine; `done` gets the reply once it may leave."""
-        self.arrivals.receive(envelope, done)
-
-    # --- Checks at the border ---------------------------------------------------------------------
-
-    def _admit(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any] | None,
-        time_ms: int | None,
-        sender: str | None,
-    ) -> tuple[Pico, Event]:
-        eci = part(eci, "event.eci")
-        domain = part(domain, "event.domain")
-        name = part(name, "event.name")
-        attrs = own_map(attrs, "event.data.attrs")
-        self._check_accepting()
-        pico, channel = self._receiver(eci)
-        channel.check_event(domain, name, sender)
-        now = self.clock.now_ms() if time_ms is None else time_ms
-        return pico, Event(eci, domain, name, attrs, now, self.ids.eid())
-
-    def _admit_query(
-        self, eci: str, rid: str, name: str, args: dict[str, Any] | None, sender: str | None
-    ) -> tuple[Pico, Query]:
-        eci = part(eci, "query.eci")
-        rid = part(rid, "query.rid")
-        name = part(name, "query.name")
-        args = own_map(args, "query.args")
-        self._check_accepting()
-        pico, channel = self._receiver(eci)
-        channel.check_query(rid, name, sender)
-        return pico, Query(eci, rid, name, args, self.ids.eid())
-
-    def _check_accepting(self) -> None:
-        """Nothing more comes in from outside while the engine closes; sends still arrive."""
-        if self.is_closing:
-            raise Fault("R3007", "the engine is shutting down")
-
-    def _receiver(self, eci: str) -> tuple[Pico, Channel]:
-        if self.committer.failure is not None:
-            raise self.committer.failure
-        channel = self.shelf.channels.get(eci) or self.shelf.channel(eci)
-        if channel is None:
-            raise unknown_eci(eci)
-        pico = self.shelf.picos.get(channel.pico_id) or self.shelf.pico(channel.pico_id)
-        if pico is None:
-            raise gone(eci)
-        if len(pico.inbox) >= inbox_events_max:
-            raise Fault("R4002", f"{inbox_events_max} events are waiting in this pico already")
-        return pico, channel
-
-    def _accept(self, pico: Pico, event: Event) -> None:
-        """Put an event into a pico's inbox, as a row of the group that gathers."""
-        number = self.backlog.take()
-        record = encode_record(event_record(event))
-        self.committer.put("inbox", inbox_key(number, pico.id), record)
-        self._enqueue(pico, Item(event, None, None, number=number))
-
     # --- Running ----------------------------------------------------------------------------------
 
     def _enqueue(self, pico: Pico, item: Item) -> None:
@@ -450,6 +258,7 @@ class Core:
             self._parked -= 1
             pico.is_waiting = False
             if pico.is_dead or self.committer.failure is not None:
+                self.committer.flush()
                 self._tell_idle()
                 return
             if isinstance(got, Fault):
@@ -532,107 +341,6 @@ class Core:
             wrote = True
         if wrote:
             pico.group = committer.gathering
-
-    def _consume(self, pico_id: str, item: Item) -> None:
-        """The row of an accepted event leaves, with the group that gathers."""
-        self.committer.remove("inbox", inbox_key(item.number, pico_id))
-        self.backlog.finish(item.number)
-
-    def _deliver(self, sender: Pico, send: Send) -> None:
-        """Put a sent event into the receiver's inbox, in the sender's own group."""
-        if send.host is not None:
-            self.outbox.add(sender.id, send)
-            return
-        try:
-            receiver, channel = self._receiver(send.eci)
-            channel.check_event(send.domain, send.name, sender.id)
-        except Fault as fault:
-            self._return(sender.id, send, fault)
-            return
-        now = self.clock.now_ms()
-        event = Event(send.eci, send.domain, send.name, send.attrs, now, send.eid)
-        self._accept(receiver, event)
-
-    def _return(self, sender_id: str, send: Send, fault: Fault) -> None:
-        """A send cannot arrive: keep it as a dead letter, and tell the sender's rules."""
-        observe.undelivered(sender_id, send.eci, send.domain, send.name, fault)
-        now = self.clock.now_ms()
-        attrs, eid = send.attrs, send.eid
-        self.letters.add(sender_id, send.eci, send.domain, send.name, attrs, eid, fault, now)
-        sender = self.shelf.pico(sender_id)
-        if (send.domain, send.name) == UNDELIVERABLE or sender is None:
-            return
-        # Whether one that sleeps listens is not known before it runs.
-        if sender.view is None or sender.view.salience.lookup(*UNDELIVERABLE):
-            attrs = undeliverable(send.eci, send.domain, send.name, attrs, eid, fault)
-            self._accept(sender, Event(sender_id, *UNDELIVERABLE, attrs, now, self.ids.eid()))
-
-    def _bereave(self, pico: Pico) -> None:
-        """A pico died: what waits in it is refused, what was accepted becomes dead letters."""
-        waiting, pico.inbox = pico.inbox, deque()
-        for item in waiting:
-            self._bury_item(pico.id, item)
-        if pico.is_ready and not pico.is_waiting:
-            self._ready.remove(pico)
-        pico.is_ready = False
-
-    def _bury_item(self, pico_id: str, item: Item) -> None:
-        event = item.event
-        fault = gone(event.eci if event is not None else pico_id)
-        if item.number >= 0 and event is not None:
-            self._consume(pico_id, item)
-            now = self.clock.now_ms()
-            attrs, eid = event.attrs, event.eid
-            self.letters.add(None, event.eci, event.domain, event.name, attrs, eid, fault, now)
-        if item.key is not None:
-            self.answers.drop(*item.key)
-        if item.done is not None:
-            self._decline(item.done, fault)
-
-    def _decline(self, done: Done, fault: Fault) -> None:
-        """Refuse, once it is durable what the refusal tells of: a deletion, a changed policy."""
-        committer = self.committer
-        group = committer.newest
-        if committer.failure is not None or group <= committer.durable:
-            self.clock.call_soon(partial(done, fault))
-        else:
-            committer.when_durable(group, lambda failure: done(failure or fault))
-
-    def _release(self, pico: Pico, done: Done | None, answer: Any) -> None:
-        """Answer once everything the turn has seen is durable."""
-        if done is None:
-            return
-        committer = self.committer
-        if pico.group <= committer.durable and committer.failure is None:
-            try:
-                done(answer)
-            except Exception as error:
-                observe.bug(pico.id, error)
-            return
-        committer.when_durable(
-            pico.group, lambda failure: done(answer if failure is None else failure)
-        )
-
-    def _refuse(self, pico: Pico, item: Item, fault: Fault) -> None:
-        """An item could not be run at all: say so, and do not try it again after a restart."""
-        if item.number >= 0 and item.event is not None:
-            event = item.event
-            self._consume(pico.id, item)
-            observe.dropped(pico.id, fault)
-            self.letters.add(
-                None,
-                event.eci,
-                event.domain,
-                event.name,
-                event.attrs,
-                event.eid,
-                fault,
-                self.clock.now_ms(),
-            )
-        if item.key is not None:
-            self.answers.drop(*item.key)
-        if item.done is not None:
-            self._release(pico, item.done, fault)
 
     def _failed(self, fault: Fault) -> None:
         """The store refused a write: everything that waits is told, nothing more is accepted."""

@@ -122,6 +122,42 @@ CODES: dict[str, Code] = {
         "send a JSON object with the fields that the message names",
         "admin_request",
     ),
+    "R1014": Code(
+        "frame cannot be read",
+        400,
+        "A frame of a channel connection is not a msgpack array of a known form and kind.",
+        "see docs/channel.md for the form of every frame; values are those that JSON has",
+        "malformed_frame",
+        "SyntaxError",
+    ),
+    "R1015": Code(
+        "no version in common",
+        426,
+        "The two ends of a channel connection speak no version of the protocol in common.",
+        "use a client and an engine of about the same age",
+        "version",
+    ),
+    "R1016": Code(
+        "event time not trusted",
+        403,
+        "The connection may not say when its events happened.",
+        "send the admin token in the hello, or leave the time to the engine",
+        "time_not_trusted",
+    ),
+    "R1017": Code(
+        "not offered",
+        501,
+        "The frame is of a kind that is reserved, but not offered by this engine.",
+        "look at the kinds in docs/channel.md; `pico log` follows what happens in a pico",
+        "not_offered",
+    ),
+    "R1018": Code(
+        "not in the history",
+        404,
+        "The history of this pico has no event of this id.",
+        "take an id from `pico log`; a crash may lose the last tenth of a second, and old ones go",
+        "no_history",
+    ),
     # R2: evaluation of KRL.
     "R2001": Code(
         "wrong kind of value",
@@ -427,6 +463,28 @@ CODES: dict[str, Code] = {
         "One turn scheduled or removed more timed events than the bound.",
         "schedule from several turns, or let one event do the work of many",
         "jobs",
+    ),
+    "R4018": Code(
+        "frame too large",
+        413,
+        "A frame of a channel connection exceeds its bound.",
+        "send less at once, or keep large content elsewhere and send its address",
+        "frame_size",
+        "PayloadTooLargeError",
+    ),
+    "R4019": Code(
+        "more requests than credit",
+        429,
+        "A channel connection has more unanswered requests than it was allowed.",
+        "count the credit of the welcome down, and wait for answers or a credit frame",
+        "credit",
+    ),
+    "R4020": Code(
+        "connection too slow",
+        408,
+        "A channel connection did not say in time what it had to say.",
+        "greet at once, send frames whole, take the answers, and ping when there is nothing to say",
+        "connection_time",
     ),
     # R5: delivery.
     "R5001": Code(

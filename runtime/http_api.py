@@ -14,7 +14,7 @@ import hmac
 import logging
 import re
 from base64 import b64decode
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote, unquote_to_bytes
 
@@ -92,6 +92,20 @@ class EngineFace(Protocol):
     ) -> dict[str, Any]: ...
 
     def describe(self, eci: str | None = None) -> dict[str, Any]: ...
+
+    async def salience(self, eci: str) -> dict[str, Any]: ...
+
+    def log(
+        self,
+        eci: str | None = None,
+        *,
+        eid: str | None = None,
+        rule: str | None = None,
+        limit: int = 50,
+        whole: bool = False,
+    ) -> list[dict[str, Any]]: ...
+
+    async def why(self, eci: str, eid: str, rule: str | None = None) -> dict[str, Any]: ...
 
 
 class Exchange(Protocol):
@@ -401,32 +415,55 @@ class Api:
             about = {"version": self._version, "eci": self._engine.root_eci}
             exchange.send(200, _encode(about))
         elif route == (b"GET", "show"):
-            eci = params.get("eci") or None
-            if eci is not None and not isinstance(eci, str):
-                raise Fault("R1013", "the parameter eci is given more than once")
-            if eci == "root":
-                eci = self._engine.root_eci
-            exchange.send(200, encode_json(self._engine.describe(eci)))
+            eci = self._eci(params)
+            if "salience" in params:
+                self._later(self._engine.salience(eci or self._engine.root_eci), exchange)
+            else:
+                exchange.send(200, encode_json(self._engine.describe(eci)))
+        elif route == (b"GET", "log"):
+            entries = self._engine.log(
+                self._eci(params),
+                eid=_one(params, "eid"),
+                rule=_one(params, "rule"),
+                limit=_number(params, "limit", 50),
+                whole="whole" in params,
+            )
+            exchange.send(200, encode_json(entries))
+        elif route == (b"GET", "why"):
+            eid = _one(params, "eid")
+            if eid is None:
+                raise Fault("R1013", "the parameter eid is missing")
+            eci = self._eci(params) or self._engine.root_eci
+            self._later(self._engine.why(eci, eid, _one(params, "rule")), exchange)
         elif route == (b"POST", "install"):
             body = decompress(request.head.encoding, request.body, body_bytes_max)
-            install = self._install(_install_fields(body), exchange)
-            task = asyncio.get_running_loop().create_task(install)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        else:
-            raise self._no_route(request, "/".join(parts))
-
-    async def _install(self, fields: "InstallFields", exchange: Exchange) -> None:
-        try:
+            fields = _install_fields(body)
             eci = self._engine.root_eci if fields.eci in ("", "root") else fields.eci
-            answer = await self._engine.install(
+            install = self._engine.install(
                 eci,
                 url=fields.url,
                 source=fields.source,
                 bundle=None if fields.bundle is None else _bundle_bytes(fields.bundle),
                 config=fields.config,
             )
-            exchange.send(200, encode_json(answer))
+            self._later(install, exchange)
+        else:
+            raise self._no_route(request, "/".join(parts))
+
+    def _eci(self, params: dict[str, Any]) -> str | None:
+        """The parameter `eci`; the word root stands for the root pico's."""
+        eci = _one(params, "eci")
+        return self._engine.root_eci if eci == "root" else eci
+
+    def _later(self, answer: Coroutine[Any, Any, Any], exchange: Exchange) -> None:
+        """Answer with what a coroutine gives."""
+        task = asyncio.get_running_loop().create_task(self._finish(answer, exchange))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _finish(self, answer: Coroutine[Any, Any, Any], exchange: Exchange) -> None:
+        try:
+            exchange.send(200, encode_json(await answer))
         except Fault as fault:
             self.fail(exchange, fault)
         except asyncio.CancelledError:
@@ -484,6 +521,26 @@ def _bundle_bytes(text: str) -> bytes:
         return b64decode(text, validate=True)
     except ValueError as error:
         raise Fault("R1013", f"the field bundle is not base64: {error}") from None
+
+
+def _one(params: dict[str, Any], name: str) -> str | None:
+    """A parameter that is given once, or not at all, or empty.
+
+    Raises: R1013.
+    """
+    value = params.get(name) or None
+    if value is not None and not isinstance(value, str):
+        raise Fault("R1013", f"the parameter {name} is given more than once")
+    return value
+
+
+def _number(params: dict[str, Any], name: str, default: int) -> int:
+    text = _one(params, name)
+    if text is None:
+        return default
+    if not text.isdecimal() or len(text) > 9:
+        raise Fault("R1013", f"the parameter {name} is a number, not {text[:40]!r}")
+    return int(text)
 
 
 def _page(value: Any) -> bytes:

@@ -12,6 +12,7 @@ from typing import Any
 
 from runtime.errors import Fault
 from runtime.event import Event, Query
+from runtime.store import encode_record
 
 # Called once with the answer: a map for events, a value for queries, or a Fault.
 Done = Callable[[Any], object]
@@ -57,6 +58,11 @@ class Answer:
 def event_record(event: Event) -> list[Any]:
     """An event as it is stored."""
     return [event.eci, event.domain, event.name, event.attrs, event.time_ms, event.eid]
+
+
+def event_row(event: Event) -> bytes:
+    """An event as a row of the inbox."""
+    return encode_record(event_record(event))
 
 
 def event_from_record(record: list[Any]) -> Event:

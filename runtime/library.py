@@ -16,16 +16,19 @@ from typing import Any
 
 from runtime.clock import Clock, Ids, Random, RealClock, RealIds, SeededRandom
 from runtime.compiler import HelperCompiler, UrlFetcher
-from runtime.describe import describe
+from runtime.describe import describe, salience
 from runtime.engine import Core
-from runtime.errors import Fault
+from runtime.errors import Fault, unknown_eci
+from runtime.history import shortened
 from runtime.home import Home
 from runtime.inbox import Answer, Done
+from runtime.limits import history_buckets_kept, history_memory_buckets_kept, history_shown_max
 from runtime.memory import MemoryStore
 from runtime.module import Module
 from runtime.registry import Compiler, Fetcher
 from runtime.rocks import RocksStore
 from runtime.store import Store
+from runtime.why import explain
 
 
 class Engine:
@@ -52,14 +55,19 @@ class Engine:
         compiler: Compiler | None = None,
         fetcher: Fetcher | None = None,
         host: str = "",
+        history: str = "full",
     ) -> AsyncIterator[Engine]:
         """Open an engine over a data folder, or in memory when `home` is None.
 
+        `history` is "full", or "off": then `log` and `why` know nothing of this run.
         Units: half of `memory_bytes` is for the store's caches, a quarter for picos that are awake.
 
         Raises: R3001 when the folder is in use, R3002 when a newer engine wrote it, R3005 when it
         cannot be used.
         """
+        buckets = history_memory_buckets_kept if home is None else history_buckets_kept
+        if history not in ("full", "off"):
+            raise ValueError(f'history is "full" or "off", not {history!r}')
         loop = asyncio.get_running_loop()
         deliver = loop.call_soon_threadsafe
         own_clock = clock or RealClock(loop.call_soon, loop.call_later)
@@ -92,6 +100,7 @@ class Engine:
                 read_with,
                 host=host,
                 awake_bytes_max=memory_bytes // 4,
+                history_buckets=0 if history == "off" else buckets,
             )
             core.start()
             engine = Engine(core, own_clock)
@@ -113,6 +122,7 @@ class Engine:
         self.core.is_closing = True
         if self.core.committer.failure is None:
             await self.idle()
+        self.core.history.close()
 
     # --- The hot form -----------------------------------------------------------------------------
 
@@ -281,6 +291,66 @@ class Engine:
         Raises: R1001 for an unknown ECI.
         """
         return describe(self.core, eci)
+
+    def log(
+        self,
+        eci: str | None = None,
+        *,
+        eid: str | None = None,
+        rule: str | None = None,
+        limit: int = 50,
+        whole: bool = False,
+    ) -> list[dict[str, Any]]:
+        """What happened, newest first: on the pico of a channel, or on all.
+
+        `rule` is a rule's name, or `rid:rule`; ECIs are shortened unless `whole`. After a crash the
+        last tenth of a second may be missing.
+        Shapes: see `History.entries`.
+        Raises: R1001, R1005 for the ECI; R1013 for a limit that is not from 1 to
+        `history_shown_max`.
+        """
+        if not 1 <= limit <= history_shown_max:
+            raise Fault("R1013", f"limit is a number from 1 to {history_shown_max}, not {limit}")
+        pico_id = None if eci is None else self._pico_id(eci)
+        rid, _, name = (rule or "").rpartition(":")
+        entries = self.core.history.entries(
+            pico_id, eid=eid, rid=rid or None, rule=name or None, limit=limit
+        )
+        return entries if whole else [shortened(entry) for entry in entries]
+
+    async def why(self, eci: str, eid: str, rule: str | None = None) -> dict[str, Any]:
+        """Why a rule (or each that was asked) fired on an event of a channel's pico, or why not.
+
+        `rule` is a rule's name, or `rid:rule`.
+        Shapes: {eid, pico, time_ms, domain, name, rules: […], text: [sentence]}; see why.py.
+        Raises: R1001, R1005 for the ECI; R1018 when the history has no such event; R1013 when there
+        is no such rule.
+        """
+        pico_id = self._pico_id(eci)
+        entries = self.core.history.entries(pico_id, eid=eid, limit=history_shown_max)
+        if not entries:
+            raise Fault("R1018", f"no event {eid[:40]} is in the history of this pico")
+        # As a turn, it sees what the pico is like after all that was accepted before.
+        answer: dict[str, Any] = await self._await(
+            lambda done: self.core.post_task(eci, lambda turn: explain(turn, entries, rule), done)
+        )
+        return answer
+
+    async def salience(self, eci: str) -> dict[str, Any]:
+        """Which rules of a channel's pico listen for which events, in order; see describe.py.
+
+        Raises: R1001, R1005 for the ECI.
+        """
+        answer: dict[str, Any] = await self._await(
+            lambda done: self.core.post_task(eci, salience, done)
+        )
+        return answer
+
+    def _pico_id(self, eci: str) -> str:
+        channel = self.core.shelf.channel(eci)
+        if channel is None:
+            raise unknown_eci(eci)
+        return channel.pico_id
 
     async def _await(self, start: Callable[[Done], object]) -> Any:
         future: asyncio.Future[Any] = self._loop.create_future()

@@ -196,6 +196,86 @@ http_stop_seconds_max = _limit(
     "none: the connection is closed",
 )
 
+# --- Channel connections --------------------------------------------------------------------------
+
+frame_bytes_max = _limit(
+    "frame_bytes_max",
+    (1 << 20) + (4 << 10),
+    "bytes of one frame to the engine",
+    "as a body in HTTP, and room for the names around the attributes",
+    "R4018",
+)
+hello_bytes_max = _limit(
+    "hello_bytes_max",
+    4 << 10,
+    "bytes of the first frame of a connection",
+    "nobody is known yet, and a greeting is short",
+    "R4018",
+)
+answer_bytes_max = _limit(
+    "answer_bytes_max",
+    64 << 20,
+    "bytes of one frame from the engine",
+    "four bytes for each character of the largest value",
+    "R4018",
+)
+channel_credit_max = _limit(
+    "channel_credit_max",
+    1_024,
+    "requests of one connection that wait for their answer",
+    "fills many commit groups at once; more would only wait in the inboxes",
+    "R4019",
+)
+channel_held_bytes_max = _limit(
+    "channel_held_bytes_max",
+    4 << 20,
+    "bytes of unanswered requests of one connection",
+    "beyond it the engine reads no more from the connection until answers have left",
+    "none: the client waits",
+)
+channel_unread_bytes_max = _limit(
+    "channel_unread_bytes_max",
+    128 << 20,
+    "bytes of answers that a client has not taken",
+    "two of the largest answers; who asks on without reading must not fill memory",
+    "none: the connection is closed",
+)
+channel_connections_max = _limit(
+    "channel_connections_max",
+    10_000,
+    "open connections",
+    "each costs some kilobytes and a file descriptor",
+    "R4008",
+)
+channel_hello_seconds_max = _limit(
+    "channel_hello_seconds_max",
+    10,
+    "seconds from the connection to its hello",
+    "a stranger who says nothing must not hold a connection",
+    "R4020",
+)
+channel_frame_seconds_max = _limit(
+    "channel_frame_seconds_max",
+    30,
+    "seconds from a frame's first byte to its last, and for a client to take its answers",
+    "a megabyte over a slow radio link; whoever needs longer holds memory for nothing",
+    "R4020",
+)
+channel_idle_seconds_max = _limit(
+    "channel_idle_seconds_max",
+    300,
+    "seconds without a byte from a connection that waits for nothing",
+    "clients ping far more often; what is silent so long is gone",
+    "R4020",
+)
+channel_stop_seconds_max = _limit(
+    "channel_stop_seconds_max",
+    10,
+    "seconds that unanswered requests get when the engine stops",
+    "as in HTTP; a client sends what was not answered again under the same key",
+    "none: the connection is closed",
+)
+
 # --- Events and turns -----------------------------------------------------------------------------
 
 attrs_bytes_max = _limit(

@@ -44,6 +44,7 @@ class ServeSettings(NamedTuple):
     memory_bytes: int = 256 << 20
     compat_status: bool = False
     base_url: str = ""
+    history: str = "full"
 
 
 class Running(NamedTuple):
@@ -171,6 +172,7 @@ async def serve(settings: ServeSettings, on_ready: Callable[[Running], object]) 
             durability=settings.durability,
             memory_bytes=settings.memory_bytes,
             host=base_url,
+            history=settings.history,
         ) as engine:
             engine.core.on_failure = _log_failure
             server = await HttpServer.start(

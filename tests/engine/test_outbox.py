@@ -203,7 +203,7 @@ def test_the_receiver_may_say_how_long_to_wait() -> None:
 def test_a_full_inbox_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     a, b = sites(network=SimulatedNetwork(VirtualClock(START_MS), delay_ms=(9, 9)))
     a.event("t", "say", {"to": [to(b)]})
-    monkeypatch.setattr("runtime.engine.inbox_events_max", 0)
+    monkeypatch.setattr("runtime.intake.inbox_events_max", 0)
     pass_time(a, 0.4)
     monkeypatch.undo()
     assert b.query("talk", "log") == {}

@@ -1,9 +1,9 @@
-"""An engine over RocksDB in this process, loaded without end, that tells what a power loss would
-keep: `python -m tests.kills.powered FOLDER FIRST`.
+"""An engine over RocksDB, loaded without end, that tells what a power loss would leave.
 
-Out, on stdout, one JSON line each: {"logs": {name: bytes}} after each flush that ended, with the
-write-ahead log files and their sizes as they were before it; {"done": number} for each event that
-was answered. A line is out before anything later can happen, since it is one unbuffered write.
+In: `python -m tests.kills.powered FOLDER FIRST`, FIRST being the first number to count. Out, on
+stdout, one JSON line each: {"logs": {name: bytes}} after each flush that ended, with the log files
+and their sizes as they were before it; {"done": number} for each event that was answered. A line is
+out before anything later can happen, since it is one unbuffered write.
 """
 
 from __future__ import annotations

@@ -357,7 +357,7 @@ class Reader:
             pico_id = pending.pop()
             pico = core.shelf.pico(pico_id)
             assert pico is not None, f"child {pico_id} has no record"
-            children = core.shelf.full(pico).children or {}
+            children = dict(core.shelf.full(pico).children or ())
             self.children[pico_id] = dict(children)
             pending.extend(children.values())
             rids = [install.rid for install in pico.structure.installs]

@@ -1,0 +1,564 @@
+"""The engine's side of channel connections: frames in, engine calls, frames out.
+
+In: bytes of TCP and Unix sockets. Out: calls of the engine's callback forms, and the frames of
+their answers. A connection is an `asyncio.Protocol`; no request costs a task or a future, and all
+answers of one read, or of one commit group, leave in one write.
+
+Invariants: the first frame is a hello; every request is answered exactly once, or its connection
+ends; what a connection may hold is bounded by `limits.py` while reading, not after; what one client
+does wrong ends at most its own connection, and it is told why. Tokens and ECIs are not logged.
+Not here: the form of frames (frames.py), the engine (library.py).
+"""
+
+import asyncio
+import hmac
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from math import inf
+from typing import Any, Protocol
+
+from runtime import frames, limits
+from runtime.errors import Fault
+from runtime.frames import encode, encode_fault
+
+_log = logging.getLogger("pico.channels")
+
+# How long a refused client may go on sending, so that it can read why.
+_LINGER_SECONDS = 2.0
+# Credit is given back in parts, not with every answer.
+_CREDIT_STEP = limits.channel_credit_max // 4
+# The last moment that a date can name.
+_TIME_MS_MAX = 8_640_000_000_000_000
+
+Done = Callable[[Any], object]
+
+
+class EngineFace(Protocol):
+    """What connections need of an engine; `done` is called later, on the loop, exactly once."""
+
+    def post(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None,
+        done: Done,
+        /,
+        *,
+        time_ms: int | None = None,
+        key: str | None = None,
+    ) -> None: ...
+
+    def post_signal(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None,
+        done: Done,
+        /,
+        *,
+        time_ms: int | None = None,
+        key: str | None = None,
+    ) -> None: ...
+
+    def post_query(
+        self, eci: str, rid: str, name: str, args: dict[str, Any] | None, done: Done, /
+    ) -> None: ...
+
+    def post_event_query(
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: dict[str, Any] | None,
+        rid: str,
+        query_name: str,
+        args: dict[str, Any] | None,
+        done: Done,
+        /,
+    ) -> None: ...
+
+
+class Channels:
+    """What all connections of an engine share, and the look-out for slow ones.
+
+    `now` is the loop's time as of the last look-out, exact to a second. With `trusts_time` every
+    connection may say when its events happened; else only those with the admin token.
+    """
+
+    def __init__(
+        self,
+        engine: EngineFace,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        token: str,
+        version: str,
+        trusts_time: bool = False,
+        connections_max: int = limits.channel_connections_max,
+    ) -> None:
+        self.engine = engine
+        self.loop = loop
+        self.token = token.encode()
+        self.version = version
+        self.trusts_time = trusts_time
+        self.connections_max = connections_max
+        self.open: set[Connection] = set()
+        self.is_stopping = False
+        self.now = loop.time()
+        self._emptied = asyncio.Event()
+        self._sweep_handle: asyncio.TimerHandle | None = None
+        self._servers: list[asyncio.Server] = []
+
+    def make(self) -> "Connection":
+        """A connection for a listener."""
+        return Connection(self)
+
+    def listens(self, server: asyncio.Server) -> None:
+        """Take a listener that is to be closed at `stop`."""
+        self._servers.append(server)
+
+    def opened(self, connection: "Connection") -> Fault | None:
+        """Count a new connection in; a fault when it may not stay."""
+        if self.is_stopping:
+            return _stopping()
+        if len(self.open) >= self.connections_max:
+            return Fault("R4008", f"the engine has {self.connections_max} connections already")
+        self.open.add(connection)
+        self._emptied.clear()
+        if self._sweep_handle is None:
+            self.now = self.loop.time()
+            self._sweep_handle = self.loop.call_later(1.0, self._sweep)
+        return None
+
+    def closed(self, connection: "Connection") -> None:
+        """Count a connection out."""
+        self.open.discard(connection)
+        if not self.open:
+            self._emptied.set()
+
+    def _sweep(self) -> None:
+        self.sweep(self.loop.time())
+        again = bool(self.open)
+        self._sweep_handle = self.loop.call_later(1.0, self._sweep) if again else None
+
+    def sweep(self, now: float) -> None:
+        """End the connections whose time is up. Cost: O(connections), once a second."""
+        self.now = now
+        for connection in list(self.open):
+            connection.check_time(now)
+
+    async def stop(self, seconds: float = limits.channel_stop_seconds_max) -> None:
+        """Take no new connections and requests, let open requests finish, close in the time."""
+        self.is_stopping = True
+        for server in self._servers:
+            server.close()
+        for connection in list(self.open):
+            connection.finish()
+        if self.open:
+            try:
+                await asyncio.wait_for(self._emptied.wait(), seconds)
+            except TimeoutError:
+                _log.warning("%d connections were cut off at stop", len(self.open))
+                self.hurry()
+        if self._sweep_handle is not None:
+            self._sweep_handle.cancel()
+            self._sweep_handle = None
+
+    def hurry(self) -> None:
+        """Cut off what a `stop` under way still waits for."""
+        for connection in list(self.open):
+            connection.abort()
+
+
+class Connection(asyncio.Protocol):
+    """One client's connection."""
+
+    def __init__(self, shared: Channels) -> None:
+        self.shared = shared
+        self._engine = shared.engine
+        self._transport: Any = None
+        self._splitter = frames.Splitter(limits.hello_bytes_max)
+        self._out: list[bytes] = []
+        self._out_bytes = 0
+        # Requests that are not answered, their bytes, and credit that is not given back.
+        self._in_flight = 0
+        self._held_bytes = 0
+        self._owed = 0
+        self._has_greeted = False
+        self._trusts_time = shared.trusts_time
+        self._is_flush_due = False
+        self._is_read_paused = False
+        self._is_write_paused = False
+        # Set once no further frame will be read from this connection.
+        self._is_ending = False
+        self._is_lingering = False
+        # When what it is doing began: silence, half a frame, answers it does not take, lingering.
+        self._read_at = shared.now
+        self._frame_at = inf
+        self._write_at = inf
+        self._linger_at = inf
+
+    # ------------------------------------------------------------------------------- from the loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        fault = self.shared.opened(self)
+        self._read_at = self.shared.now
+        if fault is not None:
+            self._refuse(fault)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._is_ending = True
+        self._transport = None
+        self._out.clear()
+        self.shared.closed(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_ending:
+            return
+        self._read_at = self.shared.now
+        splitter = self._splitter
+        # Answers given meanwhile leave with those of this read.
+        self._is_flush_due = True
+        try:
+            for content in splitter.feed(data):
+                self._take(content)
+                if self._is_ending:
+                    break
+            else:
+                if splitter.fault is not None:
+                    self._refuse(splitter.fault)
+        except Exception:
+            _log.exception("a channel connection met a bug of the engine")
+            self._refuse(Fault("R9001", "the engine could not handle a frame"))
+        if not splitter.is_within:
+            self._frame_at = inf
+        elif self._frame_at == inf:
+            self._frame_at = self.shared.now
+        self._flush()
+
+    def eof_received(self) -> bool:
+        # The client will send no more, but may still read the answers to what it asked.
+        if self._is_lingering:
+            return False
+        self._is_ending = True
+        return self._in_flight > 0
+
+    def pause_writing(self) -> None:
+        self._is_write_paused = True
+        self._write_at = self.shared.now
+        self._pause_reading()
+
+    def resume_writing(self) -> None:
+        self._is_write_paused = False
+        self._write_at = inf
+        self._resume_reading()
+
+    # ------------------------------------------------------------------------------------ requests
+
+    def _take(self, content: bytes) -> None:
+        """Handle one frame."""
+        try:
+            request = frames.decode_request(content)
+        except Fault as fault:
+            ident = frames.id_of(content) if self._has_greeted else None
+            if ident is None:
+                self._refuse(fault)
+            else:
+                self._decline(ident, fault)
+            return
+        take = _TAKE[type(request)]
+        if not self._has_greeted and take is not Connection._hello:
+            self._refuse(Fault("R1014", "the first frame of a connection is a hello"))
+            return
+        take(self, request, len(content))
+
+    def _begins(self, size: int) -> None:
+        """Count a request in.
+
+        Raises: R4019 when the connection has used up its credit.
+        """
+        self._in_flight += 1
+        self._held_bytes += size
+        if self._in_flight + self._owed > limits.channel_credit_max:
+            raise Fault("R4019", f"more than {limits.channel_credit_max} requests without credit")
+        if self._held_bytes > limits.channel_held_bytes_max:
+            self._pause_reading()
+
+    def _start(self, size: int, ident: int, start: Callable[[Done], object]) -> None:
+        """Begin a request that may turn out not to be usable."""
+        try:
+            self._begins(size)
+        except Fault as fault:
+            self._refuse(fault)
+            return
+        try:
+            start(partial(self._done, ident, size))
+        except Fault as fault:
+            self._done(ident, size, fault)
+
+    def _event(self, request: frames.Event, size: int) -> None:
+        self._start(size, request.id, partial(self._post, self._engine.post, request))
+
+    def _signal(self, request: frames.Signal, size: int) -> None:
+        self._start(size, request.id, partial(self._post, self._engine.post_signal, request))
+
+    def _post(
+        self, post: Callable[..., None], request: frames.Event | frames.Signal, done: Done
+    ) -> None:
+        attrs = request.attrs
+        if attrs:
+            frames.check_plain(attrs, "event.data.attrs")
+        time_ms = request.time_ms
+        if time_ms is not None:
+            self._check_time_ms(time_ms)
+        post(
+            request.eci,
+            request.domain,
+            request.name,
+            attrs,
+            done,
+            time_ms=time_ms,
+            key=request.key,
+        )
+
+    def _check_time_ms(self, time_ms: int) -> None:
+        if not self._trusts_time:
+            raise Fault("R1016", "this connection may not set time_ms")
+        if not 0 <= time_ms <= _TIME_MS_MAX:
+            raise Fault("R1014", f"time_ms is {time_ms}, not milliseconds since 1970")
+
+    def _query(self, request: frames.Query, size: int) -> None:
+        def start(done: Done) -> None:
+            frames.check_plain(request.args or {}, "query.args")
+            self._engine.post_query(request.eci, request.rid, request.name, request.args, done)
+
+        self._start(size, request.id, start)
+
+    def _event_query(self, request: frames.EventQuery, size: int) -> None:
+        def start(done: Done) -> None:
+            asked = request
+            frames.check_plain(asked.attrs or {}, "event.data.attrs")
+            frames.check_plain(asked.args or {}, "query.args")
+            if asked.key is not None:
+                self._keyed_event_query(asked, done)
+                return
+            self._engine.post_event_query(
+                asked.eci,
+                asked.domain,
+                asked.name,
+                asked.attrs,
+                asked.rid,
+                asked.query_name,
+                asked.args,
+                done,
+            )
+
+        self._start(size, request.id, start)
+
+    def _keyed_event_query(self, asked: frames.EventQuery, done: Done) -> None:
+        """An event under a key, and right behind it in the same inbox the query.
+
+        When the key says that the event was done before, the query is asked of what is now.
+        """
+        both = _Both(done)
+        eci = asked.eci
+        self._engine.post(
+            eci, asked.domain, asked.name, asked.attrs, both.event_done, key=asked.key
+        )
+        self._engine.post_query(eci, asked.rid, asked.query_name, asked.args, both.query_done)
+
+    def _hello(self, request: frames.Hello, size: int) -> None:
+        if self._has_greeted:
+            self._decline(request.id, Fault("R1014", "a hello came before on this connection"))
+            return
+        version = min(request.version, frames.VERSION)
+        if version < frames.VERSION_MIN:
+            message = f"the engine speaks versions {frames.VERSION_MIN} to {frames.VERSION}"
+            self._refuse(Fault("R1015", f"{message}, the client {request.version}"))
+            return
+        given = (request.options or {}).get("token")
+        if given is not None:
+            known = self.shared.token
+            is_right = type(given) is str and known and _is_same(given, known)
+            if not is_right:
+                self._refuse(Fault("R1010", "the token of the hello is not the engine's"))
+                return
+            self._trusts_time = True
+        self._has_greeted = True
+        self._splitter.bytes_max = limits.frame_bytes_max
+        options = {
+            "engine": self.shared.version,
+            "credit": limits.channel_credit_max,
+            "frame_bytes_max": limits.frame_bytes_max,
+            "answer_bytes_max": limits.answer_bytes_max,
+            "key_characters_max": limits.key_characters_max,
+            "key_kept_ms": limits.answer_bucket_ms * (limits.answer_buckets_kept - 1),
+            "idle_ms_max": limits.channel_idle_seconds_max * 1000,
+            "trusts_time": self._trusts_time,
+        }
+        self._say(encode((frames.WELCOME, request.id, version, options)))
+        if self.shared.is_stopping:
+            self.finish()
+
+    def _ping(self, request: frames.Ping, size: int) -> None:
+        self._say(encode((frames.PONG, request.id)))
+
+    def _pong(self, request: frames.Pong, size: int) -> None:
+        """It is there: that its bytes came is all there is to know."""
+
+    def _live(self, request: frames.Live, size: int) -> None:
+        self._decline(request.id, Fault("R1017", "live is not offered by this engine"))
+
+    # ------------------------------------------------------------------------------------- answers
+
+    def _done(self, ident: int, size: int, answer: Any) -> None:
+        """Answer a request; called by the engine."""
+        self._in_flight -= 1
+        self._held_bytes -= size
+        self._owed += 1
+        if self._transport is None:
+            return
+        if isinstance(answer, Fault):
+            data = encode_fault(ident, answer)
+        else:
+            try:
+                data = encode((frames.ANSWER, ident, answer))
+            except Fault as fault:
+                data = encode_fault(ident, fault)
+        # As `_say`, once for each request.
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self.shared.loop.call_soon(self._flush)
+
+    def _say(self, data: bytes) -> None:
+        self._out.append(data)
+        self._out_bytes += len(data)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self.shared.loop.call_soon(self._flush)
+
+    def _decline(self, ident: int, fault: Fault) -> None:
+        """Answer a request that was not even begun: it took a credit all the same."""
+        self._start(0, ident, lambda done: done(fault))
+
+    def _flush(self) -> None:
+        """Write what there is to say, in one piece."""
+        self._is_flush_due = False
+        transport = self._transport
+        if transport is None or self._is_lingering:
+            self._out.clear()
+            return
+        out = self._out
+        if self._owed >= _CREDIT_STEP and not self._is_ending:
+            out.append(encode((frames.CREDIT, 0, self._owed)))
+            self._owed = 0
+        if out:
+            unread = transport.get_write_buffer_size() + self._out_bytes
+            self._out_bytes = 0
+            if self._is_write_paused and unread > limits.channel_unread_bytes_max:
+                _log.warning("a client was cut off that takes no answers")
+                self.abort()
+                return
+            transport.write(out[0] if len(out) == 1 else b"".join(out))
+            out.clear()
+        if self._is_ending and not self._in_flight:
+            self._close()
+        elif self._is_read_paused and self._held_bytes <= limits.channel_held_bytes_max // 2:
+            self._resume_reading()
+
+    def _refuse(self, fault: Fault) -> None:
+        """Say why, and end the connection; what is not answered yet will not be."""
+        if self._transport is None or self._is_lingering:
+            return
+        self._is_ending = True
+        self._out.append(encode_fault(None, fault))
+        self._transport.write(b"".join(self._out))
+        self._out.clear()
+        # Closing at once, with bytes of the client unread, would lose the fault on its way.
+        self._is_lingering = True
+        self._linger_at = self.shared.loop.time()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+            if self._is_read_paused and not self._transport.is_closing():
+                self._is_read_paused = False
+                self._transport.resume_reading()
+        else:
+            self._transport.close()
+
+    def _close(self) -> None:
+        """Close once what was written has left."""
+        self._is_ending = True
+        if self._write_at == inf:
+            self._write_at = self.shared.now
+        self._transport.close()
+
+    # ------------------------------------------------------------------------------- time and stop
+
+    def check_time(self, now: float) -> None:
+        """End the connection if it took too long for what it is doing."""
+        if now - self._linger_at > _LINGER_SECONDS:
+            self.abort()
+        elif now - self._write_at > limits.channel_frame_seconds_max:
+            _log.warning("a client was cut off that takes no answers")
+            self.abort()
+        elif self._is_ending or self._is_write_paused:
+            return
+        elif now - self._frame_at > limits.channel_frame_seconds_max:
+            if self._is_read_paused:
+                # It is the engine that does not read; the time begins anew when it does.
+                self._frame_at = now
+                return
+            seconds = limits.channel_frame_seconds_max
+            self._refuse(Fault("R4020", f"a frame was not complete after {seconds} seconds"))
+        elif not self._has_greeted:
+            seconds = limits.channel_hello_seconds_max
+            if now - self._read_at > seconds:
+                self._refuse(Fault("R4020", f"no hello came in {seconds} seconds"))
+        elif not self._in_flight and now - self._read_at > limits.channel_idle_seconds_max:
+            seconds = limits.channel_idle_seconds_max
+            self._refuse(Fault("R4020", f"nothing came in {seconds} seconds"))
+
+    def finish(self) -> None:
+        """The engine stops: close now, or after the answers that are still to come."""
+        if self._transport is None or self._is_ending:
+            return
+        if self._in_flight:
+            # What comes now is refused by its id, so that clients know that it was not done.
+            self._engine = _Stopping()
+            self._is_ending = False
+            self.shared.loop.call_soon(self._finish_later)
+        else:
+            self._refuse(_stopping())
+
+    def _finish_later(self) -> None:
+        if self._transport is None or self._is_ending:
+            return
+        if self._in_flight:
+            self.shared.loop.call_later(0.01, self._finish_later)
+        else:
+            self._refuse(_stopping())
+
+    def abort(self) -> None:
+        """Close at once, whatever is still to be said."""
+        self._is_ending = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _pause_reading(self) -> None:
+        if not self._is_read_paused and not self._transport.is_closing():
+            self._is_read_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        may = self._is_read_paused and not self._is_write_paused
+        if may and self._held_bytes <= limits.channel_held_bytes_max // 2:
+            if self._transport is None or self._transport.is_closing():
+                return
+            self._is_read_paused = False
+            self._transport.resume_reading()

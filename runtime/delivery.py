@@ -1,0 +1,138 @@
+"""What becomes of events that leave a pico or cannot be run by it, and of answers.
+
+In: sends of finished turns, items of picos that died, faults. Out: inbox rows of receivers, rows of
+the outbox, dead letters with `system:undeliverable` for the sender, answers to callers. Invariants:
+all of it is part of the group that gathers; an answer leaves when what it depends on is durable.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from functools import partial
+from typing import Any
+
+from runtime import observe
+from runtime.errors import Fault, gone
+from runtime.event import Event
+from runtime.inbox import Done, Item
+from runtime.intake import Intake
+from runtime.letters import DeadLetters, undeliverable
+from runtime.outbox import Outbox
+from runtime.pico import Pico
+from runtime.store import inbox_key
+from runtime.turn import Send
+
+UNDELIVERABLE = ("system", "undeliverable")
+
+
+class Delivery(Intake):
+    """The back of the engine's core."""
+
+    letters: DeadLetters
+    outbox: Outbox
+    _ready: deque[Pico]
+
+    # --- Sends ------------------------------------------------------------------------------------
+
+    def _consume(self, pico_id: str, item: Item) -> None:
+        """The row of an accepted event leaves, with the group that gathers."""
+        self.committer.remove("inbox", inbox_key(item.number, pico_id))
+        self.backlog.finish(item.number)
+
+    def _deliver(self, sender: Pico, send: Send) -> None:
+        """Put a sent event into the receiver's inbox, in the sender's own group."""
+        if send.host is not None:
+            self.outbox.add(sender.id, send)
+            return
+        try:
+            receiver, channel = self._receiver(send.eci)
+            channel.check_event(send.domain, send.name, sender.id)
+        except Fault as fault:
+            self._return(sender.id, send, fault)
+            return
+        now = self.clock.now_ms()
+        event = Event(send.eci, send.domain, send.name, send.attrs, now, send.eid)
+        self._accept(receiver, event)
+
+    def _return(self, sender_id: str, send: Send, fault: Fault) -> None:
+        """A send cannot arrive: keep it as a dead letter, and tell the sender's rules."""
+        observe.undelivered(sender_id, send.eci, send.domain, send.name, fault)
+        now = self.clock.now_ms()
+        attrs, eid = send.attrs, send.eid
+        self.letters.add(sender_id, send.eci, send.domain, send.name, attrs, eid, fault, now)
+        sender = self.shelf.pico(sender_id)
+        if (send.domain, send.name) == UNDELIVERABLE or sender is None:
+            return
+        # Whether one that sleeps listens is not known before it runs.
+        if sender.view is None or sender.view.salience.lookup(*UNDELIVERABLE):
+            attrs = undeliverable(send.eci, send.domain, send.name, attrs, eid, fault)
+            self._accept(sender, Event(sender_id, *UNDELIVERABLE, attrs, now, self.ids.eid()))
+
+    def _bereave(self, pico: Pico) -> None:
+        """A pico died: what waits in it is refused, what was accepted becomes dead letters."""
+        waiting, pico.inbox = pico.inbox, deque()
+        for item in waiting:
+            self._bury_item(pico.id, item)
+        if pico.is_ready and not pico.is_waiting:
+            self._ready.remove(pico)
+        pico.is_ready = False
+
+    def _bury_item(self, pico_id: str, item: Item) -> None:
+        event = item.event
+        fault = gone(event.eci if event is not None else pico_id)
+        if item.number >= 0 and event is not None:
+            self._consume(pico_id, item)
+            now = self.clock.now_ms()
+            attrs, eid = event.attrs, event.eid
+            self.letters.add(None, event.eci, event.domain, event.name, attrs, eid, fault, now)
+        if item.key is not None:
+            self.answers.drop(*item.key)
+        if item.done is not None:
+            self._decline(item.done, fault)
+
+    # --- Answers ----------------------------------------------------------------------------------
+
+    def _decline(self, done: Done, fault: Fault) -> None:
+        """Refuse, once it is durable what the refusal tells of: a deletion, a changed policy."""
+        committer = self.committer
+        group = committer.newest
+        if committer.failure is not None or group <= committer.durable:
+            self.clock.call_soon(partial(done, fault))
+        else:
+            committer.when_durable(group, lambda failure: done(failure or fault))
+
+    def _release(self, pico: Pico, done: Done | None, answer: Any) -> None:
+        """Answer once everything the turn has seen is durable."""
+        if done is None:
+            return
+        committer = self.committer
+        if pico.group <= committer.durable and committer.failure is None:
+            try:
+                done(answer)
+            except Exception as error:
+                observe.bug(pico.id, error)
+            return
+        committer.when_durable(
+            pico.group, lambda failure: done(answer if failure is None else failure)
+        )
+
+    def _refuse(self, pico: Pico, item: Item, fault: Fault) -> None:
+        """An item could not be run at all: say so, and do not try it again after a restart."""
+        if item.number >= 0 and item.event is not None:
+            event = item.event
+            self._consume(pico.id, item)
+            observe.dropped(pico.id, fault)
+            self.letters.add(
+                None,
+                event.eci,
+                event.domain,
+                event.name,
+                event.attrs,
+                event.eid,
+                fault,
+                self.clock.now_ms(),
+            )
+        if item.key is not None:
+            self.answers.drop(*item.key)
+        if item.done is not None:
+            self._release(pico, item.done, fault)
