@@ -1,8 +1,9 @@
 """The hot core, compiled where it can be: the only name of this package that others import.
 
 In order of an event's path: `salience` (which rules an event concerns), `automaton` (whether an
-event expression is complete). Each module has a pure twin, `*_py`, with the same behaviour;
+event expression is complete). Each of them has a pure twin, `*_py`, with the same behaviour;
 KRL_PURE=1 chooses the twins, and so does an extension that was not built or does not load.
+`explain`, which tells how a step was decided and what still has to come, is never hot: pure only.
 """
 
 from __future__ import annotations

@@ -19,6 +19,7 @@ An event's path, file by file:
     timers.py       events scheduled for later; cron.py: the moments of a `repeat`
     outbox.py       what leaves for other engines, through network.py; arrivals.py: what comes
     letters.py      what could not be delivered; graves.py: picos that are no more
+    history.py      what turns did; why.py: what an event expression made of an event
 
 Values: kinds.py, values.py (equality, order, arithmetic), numbers.py, utf16.py, dates.py, border.py
 (JSON). Regular expressions: patterns.py over ecma.py, charsets.py, pattern_forms.py,

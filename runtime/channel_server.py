@@ -14,7 +14,6 @@ import asyncio
 import hmac
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from functools import partial
 from math import inf
 from typing import Any, Protocol
@@ -29,6 +28,9 @@ _log = logging.getLogger("pico.channels")
 _LINGER_SECONDS = 2.0
 # Credit is given back in parts, not with every answer.
 _CREDIT_STEP = limits.channel_credit_max // 4
+# A group of answers to a full window of small requests should not stop the reading.
+_WRITE_BUFFER_BYTES = 1 << 20
+_ATTRS, _ARGS = "event.data.attrs", "query.args"
 # The last moment that a date can name.
 _TIME_MS_MAX = 8_640_000_000_000_000
 
@@ -101,7 +103,7 @@ class Channels:
     ) -> None:
         self.engine = engine
         self.loop = loop
-        self.token = token.encode()
+        self._token = token.encode()
         self.version = version
         self.trusts_time = trusts_time
         self.connections_max = connections_max
@@ -115,6 +117,12 @@ class Channels:
     def make(self) -> "Connection":
         """A connection for a listener."""
         return Connection(self)
+
+    def knows(self, token: object) -> bool:
+        """Whether this is the admin token; an engine without one knows none."""
+        if type(token) is not str or not self._token:
+            return False
+        return hmac.compare_digest(token.encode("utf-8", "replace"), self._token)
 
     def listens(self, server: asyncio.Server) -> None:
         """Take a listener that is to be closed at `stop`."""
@@ -182,7 +190,6 @@ class Connection(asyncio.Protocol):
         self._transport: Any = None
         self._splitter = frames.Splitter(limits.hello_bytes_max)
         self._out: list[bytes] = []
-        self._out_bytes = 0
         # Requests that are not answered, their bytes, and credit that is not given back.
         self._in_flight = 0
         self._held_bytes = 0
@@ -195,20 +202,22 @@ class Connection(asyncio.Protocol):
         # Set once no further frame will be read from this connection.
         self._is_ending = False
         self._is_lingering = False
-        # When what it is doing began: silence, half a frame, answers it does not take, lingering.
-        self._read_at = shared.now
-        self._frame_at = inf
-        self._write_at = inf
-        self._linger_at = inf
+        # When what it is doing began: the connection, silence, half a frame, answers not taken.
+        self._made_at = self._read_at = shared.now
+        self._frame_at = self._write_at = inf
 
     # ------------------------------------------------------------------------------- from the loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
         fault = self.shared.opened(self)
-        self._read_at = self.shared.now
         if fault is not None:
-            self._refuse(fault)
+            self._is_ending = True
+            self._transport.write(encode_fault(None, fault))
+            self._transport.close()
+            return
+        self._made_at = self._read_at = self.shared.now
+        self._transport.set_write_buffer_limits(high=_WRITE_BUFFER_BYTES)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_ending = True
@@ -228,9 +237,8 @@ class Connection(asyncio.Protocol):
                 self._take(content)
                 if self._is_ending:
                     break
-            else:
-                if splitter.fault is not None:
-                    self._refuse(splitter.fault)
+            if splitter.fault is not None and not self._is_ending:
+                self._refuse(splitter.fault)
         except Exception:
             _log.exception("a channel connection met a bug of the engine")
             self._refuse(Fault("R9001", "the engine could not handle a frame"))
@@ -242,10 +250,8 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # The client will send no more, but may still read the answers to what it asked.
-        if self._is_lingering:
-            return False
         self._is_ending = True
-        return self._in_flight > 0
+        return self._in_flight > 0 and not self._is_lingering
 
     def pause_writing(self) -> None:
         self._is_write_paused = True
@@ -270,59 +276,61 @@ class Connection(asyncio.Protocol):
             else:
                 self._decline(ident, fault)
             return
-        take = _TAKE[type(request)]
-        if not self._has_greeted and take is not Connection._hello:
-            self._refuse(Fault("R1014", "the first frame of a connection is a hello"))
+        kind = type(request)
+        ask = _ASK.get(kind)
+        if ask is None:
+            if not self._has_greeted and kind is not frames.Hello:
+                self._refuse(_no_hello())
+            else:
+                _TELL[kind](self, request)
             return
-        take(self, request, len(content))
+        if not self._has_greeted:
+            self._refuse(_no_hello())
+            return
+        size = len(content)
+        if self._begin(size):
+            done = partial(self._done, request.id, size)
+            try:
+                ask(self, request, done)
+            except Fault as fault:
+                done(fault)
 
-    def _begins(self, size: int) -> None:
-        """Count a request in.
-
-        Raises: R4019 when the connection has used up its credit.
-        """
+    def _begin(self, size: int) -> bool:
+        """Count a request in; False when it was one too many, and ended the connection."""
         self._in_flight += 1
         self._held_bytes += size
         if self._in_flight + self._owed > limits.channel_credit_max:
-            raise Fault("R4019", f"more than {limits.channel_credit_max} requests without credit")
+            self._refuse(Fault("R4019", f"{limits.channel_credit_max} requests wait already"))
+            return False
         if self._held_bytes > limits.channel_held_bytes_max:
             self._pause_reading()
+        return True
 
-    def _start(self, size: int, ident: int, start: Callable[[Done], object]) -> None:
-        """Begin a request that may turn out not to be usable."""
-        try:
-            self._begins(size)
-        except Fault as fault:
-            self._refuse(fault)
-            return
-        try:
-            start(partial(self._done, ident, size))
-        except Fault as fault:
-            self._done(ident, size, fault)
+    def _decline(self, ident: int, fault: Fault) -> None:
+        """Answer a request that could not begin: it took a credit all the same."""
+        if self._begin(0):
+            self._done(ident, 0, fault)
 
-    def _event(self, request: frames.Event, size: int) -> None:
-        self._start(size, request.id, partial(self._post, self._engine.post, request))
-
-    def _signal(self, request: frames.Signal, size: int) -> None:
-        self._start(size, request.id, partial(self._post, self._engine.post_signal, request))
-
-    def _post(
-        self, post: Callable[..., None], request: frames.Event | frames.Signal, done: Done
-    ) -> None:
-        attrs = request.attrs
+    def _event(self, asked: frames.Event, done: Done) -> None:
+        attrs = asked.attrs
         if attrs:
-            frames.check_plain(attrs, "event.data.attrs")
-        time_ms = request.time_ms
+            frames.check_plain(attrs, _ATTRS)
+        time_ms = asked.time_ms
         if time_ms is not None:
             self._check_time_ms(time_ms)
-        post(
-            request.eci,
-            request.domain,
-            request.name,
-            attrs,
-            done,
-            time_ms=time_ms,
-            key=request.key,
+        self._engine.post(
+            asked.eci, asked.domain, asked.name, attrs, done, time_ms=time_ms, key=asked.key
+        )
+
+    def _signal(self, asked: frames.Signal, done: Done) -> None:
+        attrs = asked.attrs
+        if attrs:
+            frames.check_plain(attrs, _ATTRS)
+        time_ms = asked.time_ms
+        if time_ms is not None:
+            self._check_time_ms(time_ms)
+        self._engine.post_signal(
+            asked.eci, asked.domain, asked.name, attrs, done, time_ms=time_ms, key=asked.key
         )
 
     def _check_time_ms(self, time_ms: int) -> None:
@@ -331,60 +339,42 @@ class Connection(asyncio.Protocol):
         if not 0 <= time_ms <= _TIME_MS_MAX:
             raise Fault("R1014", f"time_ms is {time_ms}, not milliseconds since 1970")
 
-    def _query(self, request: frames.Query, size: int) -> None:
-        def start(done: Done) -> None:
-            frames.check_plain(request.args or {}, "query.args")
-            self._engine.post_query(request.eci, request.rid, request.name, request.args, done)
+    def _query(self, asked: frames.Query, done: Done) -> None:
+        if asked.args:
+            frames.check_plain(asked.args, _ARGS)
+        self._engine.post_query(asked.eci, asked.rid, asked.name, asked.args, done)
 
-        self._start(size, request.id, start)
-
-    def _event_query(self, request: frames.EventQuery, size: int) -> None:
-        def start(done: Done) -> None:
-            asked = request
-            frames.check_plain(asked.attrs or {}, "event.data.attrs")
-            frames.check_plain(asked.args or {}, "query.args")
-            if asked.key is not None:
-                self._keyed_event_query(asked, done)
-                return
-            self._engine.post_event_query(
-                asked.eci,
-                asked.domain,
-                asked.name,
-                asked.attrs,
-                asked.rid,
-                asked.query_name,
-                asked.args,
-                done,
+    def _event_query(self, asked: frames.EventQuery, done: Done) -> None:
+        frames.check_plain(asked.attrs or {}, _ATTRS)
+        frames.check_plain(asked.args or {}, _ARGS)
+        eci, key = asked.eci, asked.key
+        engine = self._engine
+        if key is None:
+            engine.post_event_query(
+                *(eci, asked.domain, asked.name, asked.attrs),
+                *(asked.rid, asked.query_name, asked.args, done),
             )
-
-        self._start(size, request.id, start)
-
-    def _keyed_event_query(self, asked: frames.EventQuery, done: Done) -> None:
-        """An event under a key, and right behind it in the same inbox the query.
-
-        When the key says that the event was done before, the query is asked of what is now.
-        """
+            return
+        # Nothing comes between the two in the pico's inbox. When the key says that the event was
+        # done before, the query is asked of what is now.
         both = _Both(done)
-        eci = asked.eci
-        self._engine.post(
-            eci, asked.domain, asked.name, asked.attrs, both.event_done, key=asked.key
-        )
-        self._engine.post_query(eci, asked.rid, asked.query_name, asked.args, both.query_done)
+        engine.post(eci, asked.domain, asked.name, asked.attrs, both.event_done, key=key)
+        engine.post_query(eci, asked.rid, asked.query_name, asked.args, both.query_done)
 
-    def _hello(self, request: frames.Hello, size: int) -> None:
+    # ----------------------------------------------------------------------------- all but requests
+
+    def _hello(self, hello: frames.Hello) -> None:
         if self._has_greeted:
-            self._decline(request.id, Fault("R1014", "a hello came before on this connection"))
+            self._refuse(Fault("R1014", "a hello came before on this connection"))
             return
-        version = min(request.version, frames.VERSION)
+        version = min(hello.version, frames.VERSION)
         if version < frames.VERSION_MIN:
-            message = f"the engine speaks versions {frames.VERSION_MIN} to {frames.VERSION}"
-            self._refuse(Fault("R1015", f"{message}, the client {request.version}"))
+            spoken = f"the engine speaks versions {frames.VERSION_MIN} to {frames.VERSION}"
+            self._refuse(Fault("R1015", f"{spoken}, the client {hello.version}"))
             return
-        given = (request.options or {}).get("token")
-        if given is not None:
-            known = self.shared.token
-            is_right = type(given) is str and known and _is_same(given, known)
-            if not is_right:
+        token = (hello.options or {}).get("token")
+        if token is not None:
+            if not self.shared.knows(token):
                 self._refuse(Fault("R1010", "the token of the hello is not the engine's"))
                 return
             self._trusts_time = True
@@ -400,18 +390,16 @@ class Connection(asyncio.Protocol):
             "idle_ms_max": limits.channel_idle_seconds_max * 1000,
             "trusts_time": self._trusts_time,
         }
-        self._say(encode((frames.WELCOME, request.id, version, options)))
-        if self.shared.is_stopping:
-            self.finish()
+        self._say(encode((frames.WELCOME, hello.id, version, options)))
 
-    def _ping(self, request: frames.Ping, size: int) -> None:
-        self._say(encode((frames.PONG, request.id)))
+    def _ping(self, ping: frames.Ping) -> None:
+        self._say(encode((frames.PONG, ping.id)))
 
-    def _pong(self, request: frames.Pong, size: int) -> None:
+    def _pong(self, pong: frames.Pong) -> None:
         """It is there: that its bytes came is all there is to know."""
 
-    def _live(self, request: frames.Live, size: int) -> None:
-        self._decline(request.id, Fault("R1017", "live is not offered by this engine"))
+    def _live(self, live: frames.Live) -> None:
+        self._decline(live.id, Fault("R1017", "this engine does not offer live"))
 
     # ------------------------------------------------------------------------------------- answers
 
@@ -423,124 +411,103 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if isinstance(answer, Fault):
-            data = encode_fault(ident, answer)
-        else:
-            try:
-                data = encode((frames.ANSWER, ident, answer))
-            except Fault as fault:
-                data = encode_fault(ident, fault)
-        # As `_say`, once for each request.
-        self._out.append(data)
-        self._out_bytes += len(data)
-        if not self._is_flush_due:
-            self._is_flush_due = True
-            self.shared.loop.call_soon(self._flush)
+            self._say(encode_fault(ident, answer))
+            return
+        try:
+            data = encode((frames.ANSWER, ident, answer))
+        except Fault as fault:
+            data = encode_fault(ident, fault)
+        self._say(data)
 
     def _say(self, data: bytes) -> None:
         self._out.append(data)
-        self._out_bytes += len(data)
         if not self._is_flush_due:
             self._is_flush_due = True
             self.shared.loop.call_soon(self._flush)
-
-    def _decline(self, ident: int, fault: Fault) -> None:
-        """Answer a request that was not even begun: it took a credit all the same."""
-        self._start(0, ident, lambda done: done(fault))
 
     def _flush(self) -> None:
         """Write what there is to say, in one piece."""
         self._is_flush_due = False
         transport = self._transport
-        if transport is None or self._is_lingering:
-            self._out.clear()
-            return
         out = self._out
-        if self._owed >= _CREDIT_STEP and not self._is_ending:
+        if transport is None or self._is_lingering:
+            out.clear()
+            return
+        if self._owed >= _CREDIT_STEP:
             out.append(encode((frames.CREDIT, 0, self._owed)))
             self._owed = 0
         if out:
-            unread = transport.get_write_buffer_size() + self._out_bytes
-            self._out_bytes = 0
-            if self._is_write_paused and unread > limits.channel_unread_bytes_max:
-                _log.warning("a client was cut off that takes no answers")
-                self.abort()
-                return
-            transport.write(out[0] if len(out) == 1 else b"".join(out))
+            data = out[0] if len(out) == 1 else b"".join(out)
             out.clear()
-        if self._is_ending and not self._in_flight:
+            if self._is_write_paused and self._is_too_much(len(data)):
+                return
+            transport.write(data)
+        if not self._in_flight and self._is_ending:
             self._close()
-        elif self._is_read_paused and self._held_bytes <= limits.channel_held_bytes_max // 2:
+        elif not self._in_flight and self.shared.is_stopping:
+            self._refuse(_stopping())
+        elif self._is_read_paused:
             self._resume_reading()
+
+    def _is_too_much(self, size: int) -> bool:
+        """Cut off a client that leaves too much unread."""
+        if self._transport.get_write_buffer_size() + size <= limits.channel_unread_bytes_max:
+            return False
+        _log.warning("a client was cut off that does not take its answers")
+        self.abort()
+        return True
 
     def _refuse(self, fault: Fault) -> None:
         """Say why, and end the connection; what is not answered yet will not be."""
-        if self._transport is None or self._is_lingering:
+        transport = self._transport
+        if transport is None or self._is_lingering:
             return
-        self._is_ending = True
-        self._out.append(encode_fault(None, fault))
-        self._transport.write(b"".join(self._out))
+        self._is_ending = self._is_lingering = True
+        transport.write(b"".join([*self._out, encode_fault(None, fault)]))
         self._out.clear()
         # Closing at once, with bytes of the client unread, would lose the fault on its way.
-        self._is_lingering = True
-        self._linger_at = self.shared.loop.time()
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-            if self._is_read_paused and not self._transport.is_closing():
-                self._is_read_paused = False
-                self._transport.resume_reading()
-        else:
-            self._transport.close()
+        if transport.is_closing():
+            return
+        transport.write_eof()
+        if self._is_read_paused:
+            self._is_read_paused = False
+            transport.resume_reading()
+        self.shared.loop.call_later(_LINGER_SECONDS, self.abort)
 
     def _close(self) -> None:
         """Close once what was written has left."""
-        self._is_ending = True
-        if self._write_at == inf:
-            self._write_at = self.shared.now
+        self._write_at = min(self._write_at, self.shared.now)
         self._transport.close()
 
     # ------------------------------------------------------------------------------- time and stop
 
     def check_time(self, now: float) -> None:
-        """End the connection if it took too long for what it is doing."""
-        if now - self._linger_at > _LINGER_SECONDS:
+        """End the connection if it takes too long for what it is doing."""
+        frame_seconds = limits.channel_frame_seconds_max
+        if now - self._write_at > frame_seconds:
+            _log.warning("a client was cut off that does not take its answers")
             self.abort()
-        elif now - self._write_at > limits.channel_frame_seconds_max:
-            _log.warning("a client was cut off that takes no answers")
-            self.abort()
-        elif self._is_ending or self._is_write_paused:
+        elif self._is_ending:
             return
-        elif now - self._frame_at > limits.channel_frame_seconds_max:
-            if self._is_read_paused:
-                # It is the engine that does not read; the time begins anew when it does.
-                self._frame_at = now
-                return
-            seconds = limits.channel_frame_seconds_max
-            self._refuse(Fault("R4020", f"a frame was not complete after {seconds} seconds"))
+        elif self._is_read_paused:
+            # It is the engine that does not read; half a frame has its time again afterwards.
+            self._frame_at = max(self._frame_at, now) if self._frame_at < inf else inf
         elif not self._has_greeted:
             seconds = limits.channel_hello_seconds_max
-            if now - self._read_at > seconds:
+            if now - self._made_at > seconds:
                 self._refuse(Fault("R4020", f"no hello came in {seconds} seconds"))
+        elif now - self._frame_at > frame_seconds:
+            self._refuse(Fault("R4020", f"a frame was not whole after {frame_seconds} seconds"))
         elif not self._in_flight and now - self._read_at > limits.channel_idle_seconds_max:
             seconds = limits.channel_idle_seconds_max
             self._refuse(Fault("R4020", f"nothing came in {seconds} seconds"))
 
     def finish(self) -> None:
-        """The engine stops: close now, or after the answers that are still to come."""
+        """The engine stops: end now, or after the answers that are still to come."""
         if self._transport is None or self._is_ending:
             return
-        if self._in_flight:
-            # What comes now is refused by its id, so that clients know that it was not done.
-            self._engine = _Stopping()
-            self._is_ending = False
-            self.shared.loop.call_soon(self._finish_later)
-        else:
-            self._refuse(_stopping())
-
-    def _finish_later(self) -> None:
-        if self._transport is None or self._is_ending:
-            return
-        if self._in_flight:
-            self.shared.loop.call_later(0.01, self._finish_later)
+        if self._in_flight or self._is_flush_due:
+            self._pause_reading()
         else:
             self._refuse(_stopping())
 
@@ -556,9 +523,66 @@ class Connection(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
-        may = self._is_read_paused and not self._is_write_paused
-        if may and self._held_bytes <= limits.channel_held_bytes_max // 2:
-            if self._transport is None or self._transport.is_closing():
-                return
+        if self._is_write_paused or not self._is_read_paused or self.shared.is_stopping:
+            return
+        if self._held_bytes > limits.channel_held_bytes_max // 2:
+            return
+        if self._transport is not None and not self._transport.is_closing():
             self._is_read_paused = False
             self._transport.resume_reading()
+
+
+class _Both:
+    """One answer out of two: of an event, and of the query behind it."""
+
+    __slots__ = ("_done", "_event", "_has_value", "_value")
+
+    def __init__(self, done: Done) -> None:
+        self._done = done
+        self._event: Any = None
+        self._value: Any = None
+        self._has_value = False
+
+    def event_done(self, answer: Any) -> None:
+        """Take the event's answer; it ended well, or is the answer to all."""
+        self._event = answer
+        if self._has_value:
+            self._tell()
+
+    def query_done(self, answer: Any) -> None:
+        """Take the query's answer."""
+        self._value = answer
+        self._has_value = True
+        if self._event is not None:
+            self._tell()
+
+    def _tell(self) -> None:
+        event = self._event
+        if isinstance(event, Fault):
+            self._done(event)
+        elif event.get("errors"):
+            self._done(frames.fault_from(event["errors"][0]))
+        else:
+            self._done(self._value)
+
+
+def _stopping() -> Fault:
+    return Fault("R3007", "the engine is shutting down")
+
+
+def _no_hello() -> Fault:
+    return Fault("R1014", "the first frame of a connection must be a hello")
+
+
+_ASK: dict[type, Callable[[Connection, Any, Done], None]] = {
+    frames.Event: Connection._event,
+    frames.Signal: Connection._signal,
+    frames.Query: Connection._query,
+    frames.EventQuery: Connection._event_query,
+}
+_TELL: dict[type, Callable[[Connection, Any], None]] = {
+    frames.Hello: Connection._hello,
+    frames.Ping: Connection._ping,
+    frames.Pong: Connection._pong,
+    frames.Live: Connection._live,
+}

@@ -137,6 +137,17 @@ def _add_serve(commands: Any) -> None:
     parser.add_argument("--port", type=_port, default=3000, help="listen here (3000); 0: any free")
     parser.add_argument("--host", default="127.0.0.1", help="listen at this address (127.0.0.1)")
     parser.add_argument(
+        "--channel-port",
+        type=_channel_port,
+        default=-1,
+        metavar="PORT",
+        help="listen for channels here (the port above --port); 0: any free; none: nowhere",
+    )
+    parser.add_argument("--channel-socket", metavar="PATH", help="and at this Unix socket")
+    parser.add_argument(
+        "--trust-time", action="store_true", help="channel clients may set the time of events"
+    )
+    parser.add_argument(
         "--durability",
         choices=("fsync", "os", "none"),
         default="fsync",
@@ -224,6 +235,10 @@ def _port(text: str) -> int:
     raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
 
 
+def _channel_port(text: str) -> int | None:
+    return None if text == "none" else _port(text)
+
+
 def _size(text: str) -> int:
     """A size such as 256M, in bytes."""
     number, unit = text[:-1], text[-1:].upper()
@@ -298,11 +313,13 @@ def _serve(options: argparse.Namespace) -> int:
 
     def tell(running: Running) -> None:
         home = running.home.path
+        channels = "".join(f"  channels     {url}\n" for url in running.channels)
         if options.json:
-            print(json.dumps({"url": running.url, "home": str(home)}), flush=True)
+            found = {"url": running.url, "home": str(home), "channels": running.channels}
+            print(json.dumps(found), flush=True)
         elif not options.quiet:
             print(
-                f"pico {engine_version()} listens at {running.url}\n"
+                f"pico {engine_version()} listens at {running.url}\n{channels}"
                 f"  data folder  {home} (durability: {options.durability})\n"
                 "  root pico    the word root, wherever a command wants an ECI\n"
                 f"  try          pico show --home {home}\n"
@@ -311,6 +328,9 @@ def _serve(options: argparse.Namespace) -> int:
                 flush=True,
             )
 
+    channel_port = options.channel_port
+    if channel_port == -1:
+        channel_port = (options.port + 1) % 65536 if options.port else 0
     settings = ServeSettings(
         home=options.home or str(default_home()),
         host=options.host,
@@ -320,6 +340,9 @@ def _serve(options: argparse.Namespace) -> int:
         compat_status=options.compat_status,
         base_url=options.base_url.rstrip("/"),
         history=options.history,
+        channel_port=channel_port,
+        channel_socket=options.channel_socket or "",
+        trust_time=options.trust_time,
     )
     run(settings, tell)
     return EXIT_OK

@@ -9,6 +9,7 @@ that later versions may add some. Not here: sockets (channel_server.py, client.p
 (docs/channel.md, which a test compares with `KINDS`).
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -157,8 +158,8 @@ Request = Hello | Event | Signal | Query | EventQuery | Ping | Pong | Live
 Reply = Welcome | Answer | Refusal | Credit | Ping | Pong
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode_request = msgspec.msgpack.Decoder(Request).decode
-_decode_reply = msgspec.msgpack.Decoder(Reply).decode
+_decode_request: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode
+_decode_reply: Callable[[bytes], Reply] = msgspec.msgpack.Decoder(Reply).decode
 _decode_any = msgspec.msgpack.Decoder().decode
 # What msgspec raises for bytes that it cannot read or that do not fit.
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError)
@@ -195,7 +196,7 @@ class Splitter:
                 return []
             data = bytes(rest)
             rest.clear()
-        frames = []
+        frames: list[bytes] = []
         at = 0
         end = len(data)
         while end - at >= 4:

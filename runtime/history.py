@@ -82,6 +82,7 @@ class History:
         self._bucket = 0
         self._bucket_bytes = 0
         self._is_new_bucket = False
+        self._is_resumed = True
         self._number = 0
         self.is_on = buckets_kept > 0
         # A start goes on in the last bucket, and counts its bytes from zero.
@@ -141,8 +142,15 @@ class History:
                 observe.bug(pico_id, error)
                 continue
             self._number += 1
+            while self._is_resumed and self._is_taken(bucket, pico_id):
+                self._number += 1
             self._rows.append(("history", history_key(bucket, pico_id, self._number), data))
             self._bucket_bytes += len(data)
+        self._is_resumed = False
+
+    def _is_taken(self, bucket: int, pico_id: str) -> bool:
+        """Tell whether an earlier run, in this same millisecond, used the number."""
+        return self._store.get("history", history_key(bucket, pico_id, self._number)) is not None
 
     def write_out(self) -> None:
         """Write all that waits, without a sync."""

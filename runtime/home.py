@@ -7,7 +7,7 @@ db/             the store (rocks.py)
 FORMAT          the format of the folder, one number
 LOCK            locked while an engine runs; holds its process id
 admin.token     the admin token, made at first start, readable by the owner only
-engine.json     {"pid", "url"} of the running engine; removed at stop
+engine.json     {"pid", "url", "channels"} of the running engine; removed at stop
 ==============  ===========================================================================
 
 Invariants: one process holds a folder at a time, and the lock ends with the process, however that
@@ -31,11 +31,15 @@ _TOKEN_BYTES = 32
 
 
 class Address(NamedTuple):
-    """Where a running engine can be reached; `token` is "" when this user cannot read it."""
+    """Where a running engine can be reached; `token` is "" when this user cannot read it.
+
+    `url` is for HTTP, `channels` are the addresses for channel clients.
+    """
 
     url: str
     token: str
     pid: int
+    channels: tuple[str, ...] = ()
 
 
 def default_home() -> Path:
@@ -92,12 +96,12 @@ class Home:
         """Where the store lies."""
         return self.path / "db"
 
-    def announce(self, url: str) -> None:
+    def announce(self, url: str, channels: tuple[str, ...] = ()) -> None:
         """Write down where the engine listens, for the commands that look for it.
 
         Raises: R3005 when the folder cannot be written.
         """
-        text = msgspec.json.encode({"pid": os.getpid(), "url": url})
+        text = msgspec.json.encode({"pid": os.getpid(), "url": url, "channels": channels})
         try:
             _write_whole(self.path / "engine.json", text, 0o600)
         except OSError as error:
@@ -133,7 +137,7 @@ def read_address(path: str | Path) -> Address | None:
     # A killed engine leaves its file behind; then nobody holds the lock.
     if not _is_locked(folder):
         return None
-    return Address(found.url, read_token(folder), found.pid)
+    return Address(found.url, read_token(folder), found.pid, found.channels)
 
 
 def read_token(path: str | Path) -> str:
@@ -147,6 +151,7 @@ def read_token(path: str | Path) -> str:
 class _Announced(msgspec.Struct):
     pid: int
     url: str
+    channels: tuple[str, ...] = ()
 
 
 def _lock(folder: Path) -> int:

@@ -1,27 +1,30 @@
 """The process of `pico serve`: sockets, the loop, signals, and the order of start and stop.
 
-In: `ServeSettings`. Out: an engine that answers HTTP until it is told to stop.
+In: `ServeSettings`. Out: an engine that answers HTTP and channels until it is told to stop.
 
-Start: bind the port (so that a port in use is told before anything is touched), hold the data
+Start: bind the ports (so that a port in use is told before anything is touched), hold the data
 folder, open the engine, listen, write down the address. Stop, on SIGTERM or SIGINT: take no new
 connections, let open requests finish, close the engine (which syncs), let the folder go; a second
 signal cuts the waiting short.
-Not here: what requests mean (http_api.py), the engine itself (library.py).
+Not here: what requests mean (http_api.py, channel_server.py), the engine itself (library.py).
 """
 
 import asyncio
 import errno
 import gc
 import logging
+import os
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import NamedTuple
 
-from runtime import limits
+from runtime import channel_server, limits
+from runtime.channel_server import Channels
 from runtime.errors import Fault
 from runtime.home import Home
 from runtime.http_api import Api, EngineFace
@@ -35,7 +38,11 @@ _SWITCH_SECONDS = 0.0005
 
 
 class ServeSettings(NamedTuple):
-    """What `pico serve` was asked for. `base_url` "" means the address it listens at."""
+    """What `pico serve` was asked for. `base_url` "" means the address it listens at.
+
+    Channels are served at `channel_port` unless it is None, and at `channel_socket` unless it is
+    ""; with `trust_time` every client may say when its events happened.
+    """
 
     home: str
     host: str = "127.0.0.1"
@@ -45,6 +52,9 @@ class ServeSettings(NamedTuple):
     compat_status: bool = False
     base_url: str = ""
     history: str = "full"
+    channel_port: int | None = None
+    channel_socket: str = ""
+    trust_time: bool = False
 
 
 class Running(NamedTuple):
@@ -53,6 +63,7 @@ class Running(NamedTuple):
     url: str
     home: Home
     root_eci: str
+    channels: tuple[str, ...] = ()
 
 
 def engine_version() -> str:
@@ -63,8 +74,8 @@ def engine_version() -> str:
         return "0"
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """A bound socket; port 0 takes any free one.
+def bind(host: str, port: int, option: str = "--port") -> socket.socket:
+    """A bound socket; port 0 takes any free one. `option` is what chooses it, for messages.
 
     Raises: R5006 when the address is in use, not ours, or not permitted.
     """
@@ -73,7 +84,7 @@ def bind(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = found[0]
         bound = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise _not_bound(host, port, error) from error
+        raise _not_bound(host, port, error, option) from error
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
@@ -81,28 +92,64 @@ def bind(host: str, port: int) -> socket.socket:
         bound.bind(address)
     except OSError as error:
         bound.close()
-        raise _not_bound(host, port, error) from error
+        raise _not_bound(host, port, error, option) from error
     return bound
 
 
-def _not_bound(host: str, port: int, error: OSError) -> Fault:
+def bind_unix(path: str) -> socket.socket:
+    """A bound Unix socket that only this user can use; what a killed engine left is replaced.
+
+    Raises: R5006 when another process listens there, or the path cannot be used.
+    """
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if Path(path).is_socket() and not _is_listening(path):
+            Path(path).unlink()
+        bound.bind(path)
+        os.chmod(path, 0o600)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            hint = "another engine listens there; choose another path with --channel-socket"
+            raise Fault("R5006", f"the socket {path} is in use", hint) from error
+        hint = "choose a path of at most 100 characters in a folder of yours with --channel-socket"
+        reason = error.strerror or error
+        raise Fault("R5006", f"the socket {path} cannot be used: {reason}", hint) from error
+    return bound
+
+
+def _is_listening(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            return False
+        except OSError:
+            return True
+    return True
+
+
+def _not_bound(host: str, port: int, error: OSError, option: str) -> Fault:
     where = f"port {port} of {host}"
     if error.errno == errno.EADDRINUSE:
-        hint = "another program listens there; stop it, or choose another port with --port"
+        hint = f"another program listens there; stop it, or choose another port with {option}"
         return Fault("R5006", f"{where} is in use", hint)
     if error.errno == errno.EACCES:
-        hint = "choose a port above 1023 with --port"
+        hint = f"choose a port above 1023 with {option}"
         return Fault("R5006", f"{where} is not permitted to this user", hint)
-    hint = "choose an address of this machine with --host, and a port with --port"
+    hint = f"choose an address of this machine with --host, and a port with {option}"
     return Fault("R5006", f"{where} cannot be used: {error.strerror or error}", hint)
 
 
-def shown_url(bound: socket.socket, host: str) -> str:
+def shown_url(bound: socket.socket, host: str, scheme: str = "http") -> str:
     """The address to reach a bound socket at, from this machine."""
+    if bound.family == socket.AF_UNIX:
+        return f"{scheme}+unix:{bound.getsockname()}"
     port = bound.getsockname()[1]
     if host in ("0.0.0.0", "::", ""):
         host = "localhost"
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
 
 class HttpServer:
@@ -142,6 +189,48 @@ class HttpServer:
             connection.abort()
 
 
+class ChannelServer:
+    """The channel side of one engine, at any number of sockets."""
+
+    def __init__(self, channels: Channels, urls: tuple[str, ...]) -> None:
+        self._channels = channels
+        self.urls = urls
+
+    @classmethod
+    async def start(
+        cls,
+        engine: channel_server.EngineFace,
+        sockets: list[socket.socket],
+        host: str,
+        *,
+        token: str,
+        trust_time: bool = False,
+    ) -> "ChannelServer":
+        """Listen on bound sockets, and answer for the engine."""
+        loop = asyncio.get_running_loop()
+        version = f"picos {engine_version()}"
+        channels = Channels(engine, loop, token=token, version=version, trusts_time=trust_time)
+        urls = tuple(shown_url(bound, host, "pico") for bound in sockets)
+        for bound in sockets:
+            if bound.family == socket.AF_UNIX:
+                channels.listens(
+                    await loop.create_unix_server(channels.make, sock=bound, backlog=_BACKLOG)
+                )
+            else:
+                channels.listens(
+                    await loop.create_server(channels.make, sock=bound, backlog=_BACKLOG)
+                )
+        return cls(channels, urls)
+
+    async def stop(self, seconds: float = limits.channel_stop_seconds_max) -> None:
+        """Take no new requests, let open ones finish, close all in the given time."""
+        await self._channels.stop(seconds)
+
+    def hurry(self) -> None:
+        """Cut off what a `stop` under way still waits for."""
+        self._channels.hurry()
+
+
 async def serve(settings: ServeSettings, on_ready: Callable[[Running], object]) -> None:
     """Run an engine until a signal says stop.
 
@@ -151,11 +240,12 @@ async def serve(settings: ServeSettings, on_ready: Callable[[Running], object]) 
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    server: HttpServer | None = None
+    servers: list[HttpServer | ChannelServer] = []
 
     def stop() -> None:
-        if stopping.is_set() and server is not None:
-            server.hurry()
+        if stopping.is_set():
+            for server in servers:
+                server.hurry()
         stopping.set()
 
     with ExitStack() as held:
@@ -164,6 +254,7 @@ async def serve(settings: ServeSettings, on_ready: Callable[[Running], object]) 
             held.callback(loop.remove_signal_handler, number)
         bound = bind(settings.host, settings.port)
         held.callback(bound.close)
+        channel_sockets = _bind_channels(settings, held)
         base_url = settings.base_url or shown_url(bound, settings.host)
         home = Home.open(settings.home)
         held.callback(home.close)
@@ -175,22 +266,38 @@ async def serve(settings: ServeSettings, on_ready: Callable[[Running], object]) 
             history=settings.history,
         ) as engine:
             engine.core.on_failure = _log_failure
-            server = await HttpServer.start(
-                engine,
-                bound,
-                settings.host,
-                token=home.token,
-                compat_status=settings.compat_status,
-            )
+            host, token = settings.host, home.token
             try:
-                home.announce(server.url)
+                server = await HttpServer.start(
+                    engine, bound, host, token=token, compat_status=settings.compat_status
+                )
+                servers.append(server)
+                channels = await ChannelServer.start(
+                    engine, channel_sockets, host, token=token, trust_time=settings.trust_time
+                )
+                servers.append(channels)
+                home.announce(server.url, channels.urls)
                 # What is there now stays; the collector need not look at it again.
                 gc.collect()
                 gc.freeze()
-                on_ready(Running(server.url, home, engine.root_eci))
+                on_ready(Running(server.url, home, engine.root_eci, channels.urls))
                 await stopping.wait()
             finally:
-                await server.stop()
+                await asyncio.gather(*(each.stop() for each in servers))
+
+
+def _bind_channels(settings: ServeSettings, held: ExitStack) -> list[socket.socket]:
+    """The sockets that channels are served at."""
+    sockets = []
+    if settings.channel_port is not None:
+        sockets.append(bind(settings.host, settings.channel_port, "--channel-port"))
+        held.callback(sockets[-1].close)
+    if settings.channel_socket:
+        path = Path(settings.channel_socket).expanduser().absolute()
+        sockets.append(bind_unix(str(path)))
+        held.callback(sockets[-1].close)
+        held.callback(path.unlink, missing_ok=True)
+    return sockets
 
 
 def _log_failure(fault: Fault) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from difflib import get_close_matches
 from typing import Any
 
+from ext.automaton_py import SELECT
 from ext.explain import (
     Outlook,
     Position,
@@ -401,7 +402,7 @@ class _Trial:
         self._faults: dict[int, Fault] = {}
 
     def explain(self, after: Position, said: Map) -> list[str]:
-        """Say what failed, and whether the time limit passed."""
+        """Say why the step did not select the rule: what failed, whether the time limit passed."""
         table = self._rule.table
         assert table is not None
         lines = []
@@ -425,7 +426,7 @@ class _Trial:
         failed = [self._failure(number, saved) for number in decision.failed]
         said["failed"] = [part for parts in failed for part in parts]
         lines += [line for parts in said["failed"] for line in [_failed_line(parts)]]
-        if target(table, control, decision.move) != after.control:
+        if decision.move == SELECT or target(table, control, decision.move) != after.control:
             said["differs"] = True
             lines.append("Tried again now it goes another way: what it reads has changed since.")
         elif late is None and not decision.tried and control == after.control:

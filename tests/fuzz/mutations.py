@@ -9,13 +9,16 @@ from __future__ import annotations
 import re
 from random import Random
 
+from krlc.lexer import words
+
 PIECE = re.compile(r"\s+|[A-Za-z_$][\w$]*|[0-9.]+|<<|>>|#\{|:=|=>|.", re.S)
-JUNK = (
-    "\0 \ud800 \udfff \ufeff \u2028 \U0001f600 é ' @ ` ~ ^ & ! # \\ \" << >> #{ } { ( ) [ ] re# // /* */ "
-    "; , . : := = => | || && not - + -- * 1e9 9999999999999999999999 0x1f . .. <=> >< null return "
-    "function(){ defaction(){ ruleset rule meta global select when within foreach setting pre every "
-    "choose fired else finally raise clear ent:x event:attrs last on final if then any 2 ( count 3 ("
-).split(" ")
+JUNK = words(
+    "\0 \ud800 \udfff \ufeff \u2028 \U0001f600 é ' @ ` ~ ^ & ! # \\ \" << >> #{ } { ( ) [ ] re# // "
+    "/* */ ; , . : := = => | || && not + - -- * 1e9 9999999999999999999999 0x1f .. <=> >< null "
+    "return function(){ defaction(){ ruleset rule meta global select when within foreach setting "
+    "pre every choose fired else finally raise clear ent:x event:attrs last on final if then any 2 "
+    "count 3 repeat schedule log error"
+)
 
 
 def pieces(text: str) -> list[str]:

@@ -11,17 +11,18 @@ from __future__ import annotations
 
 from random import Random
 
+from krlc.lexer import words
 from krlc.library import MODULES, OPERATORS
 
-NAMES = (
+NAMES = words(
     "a b x y list if when event cx krl f_1 final_1 $ $a a$b _ __ _1 None print self lambda map "
     "length settings captures saved fired last raise rule_a g_a fn_a RULES select count x_2 class"
-).split()
+)
 ATTRS = ("k", "x", "the name", "n")
 NUMBERS = ("0", "1", "2", "-1", "0.5", "3", "1000000", "123456789012345678901234567890", "0.1")
 TEXTS = ("a", "b", "1", "", "0", "abc", "null", "a.b", "é", "\\n", "0xff", "e:z", "2020-01-01")
 PATTERNS = ("re#a#", "re#(.*)#", "re#(\\d+)#gi", "re##", "re#^(a)?(b|c)+$#", "re#\\##")
-INFIX = "+ - * / % == != < <= > >= <=> >< && || like cmp".split()
+INFIX = words("+ - * / % == != < <= > >= <=> >< && || like cmp")
 EVENTS = ("e a", "e:b", "e c", "f a")
 PROPERTIES = [
     f"{domain}:{name}"
@@ -37,7 +38,7 @@ PURE = [
 ]
 METHODS = [name for name, operator in OPERATORS.items() if operator.kind == "Function"]
 BLOCK_WORDS = ("fired", "if", "every", "select")  # they cannot name an action
-CALLBACKS = "map filter reduce sort all any none notall collect pairwise".split()
+CALLBACKS = words("map filter reduce sort all any none notall collect pairwise")
 DEPTH = 3
 LEAVES = (
     ("null", "true", "false"),
@@ -357,7 +358,7 @@ class ProgramWriter:
         )
 
 
-WAYS = (
+WAYS = words(
     "leaf leaf leaf array map_ chevron infix infix unary conditional path method method callback "
     "call member function"
-).split()
+)

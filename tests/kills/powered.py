@@ -1,9 +1,10 @@
 """An engine over RocksDB, loaded without end, that tells what a power loss would leave.
 
-In: `python -m tests.kills.powered FOLDER FIRST`, FIRST being the first number to count. Out, on
-stdout, one JSON line each: {"logs": {name: bytes}} after each flush that ended, with the log files
-and their sizes as they were before it; {"done": number} for each event that was answered. A line is
-out before anything later can happen, since it is one unbuffered write.
+In: `python -m tests.kills.powered FOLDER FIRST FLUSHES`: the first number to count, and after how
+many flushes to be killed: right before the next one, when something is written and not flushed.
+Out, on stdout, one JSON line each: {"logs": {name: bytes}} after each flush that ended, with the
+log files and their sizes as they were before it; {"done": number} for each event that was answered.
+A line is out before anything later can happen, since it is one unbuffered write.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -49,11 +51,16 @@ def log_sizes(folder: Path) -> dict[str, int]:
     return sizes
 
 
-def watch_flushes(folder: Path) -> None:
-    """Have every flush of every store in this process told, with the sizes before it."""
+def watch_flushes(folder: Path, flushes: int) -> None:
+    """Have every flush of the store told, with the sizes before it, until the last one."""
     original = RocksStore._flush_wal
+    left = flushes
 
     def flush(self: RocksStore) -> None:
+        nonlocal left
+        left -= 1
+        if left < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
         sizes = log_sizes(folder)
         original(self)
         tell({"logs": sizes})
@@ -61,13 +68,12 @@ def watch_flushes(folder: Path) -> None:
     RocksStore._flush_wal = flush  # type: ignore[method-assign]
 
 
-async def main(folder: Path, first: int) -> None:
-    """Count up from `first` for ever."""
-    watch_flushes(folder / "db")
+async def main(folder: Path, first: int, flushes: int) -> None:
+    """Count up from `first` until killed."""
+    watch_flushes(folder / "db", flushes)
     async with Engine.open(folder, compiler=InlineCompiler()) as engine:
         if first == 0:
             await engine.install(engine.root_eci, source=COUNTER)
-        tell({"ready": True})
         loop = asyncio.get_running_loop()
         number = first
 
@@ -94,4 +100,4 @@ async def main(folder: Path, first: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -25,21 +26,20 @@ LOSSES = int(os.environ.get("PICOS_POWER_LOSSES", "4"))
 SEED = int(os.environ.get("PICOS_KILLS_SEED", "1"))
 
 
-def run_until(folder: Path, first: int, count: int) -> tuple[set[int], dict[str, int]]:
-    """Load an engine, kill it after `count` answers; the numbers answered, the sizes flushed."""
-    command = [sys.executable, "-m", "tests.kills.powered", str(folder), str(first)]
+def run_until(folder: Path, first: int, flushes: int) -> tuple[set[int], dict[str, int]]:
+    """Load an engine that is killed before some flush; the numbers answered, the sizes flushed."""
+    script = [sys.executable, "-m", "tests.kills.powered"]
+    told = subprocess.run(
+        [*script, str(folder), str(first), str(flushes)],
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == -signal.SIGKILL, told.stderr.decode()
     done: set[int] = set()
     flushed: dict[str, int] = {}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        for line in process.stdout:
-            if line.endswith(b"\n"):
-                flushed = note(json.loads(line), done) or flushed
-            if len(done) == count:
-                process.kill()
-        errors = process.stderr.read()
-    assert len(done) >= count, errors.decode()
+    for line in told.stdout.splitlines():
+        flushed = note(json.loads(line), done) or flushed
     return done, flushed
 
 
@@ -83,20 +83,19 @@ def check(done: set[int], found: dict[str, int]) -> str:
 def test_acknowledged_events_survive_power_loss(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     everything: set[int] = set()
-    first = lost = 0
+    first = 0
     for _ in range(LOSSES):
-        done, flushed = run_until(tmp_path, first, chance.randint(50, 1500))
+        done, flushed = run_until(tmp_path, first, chance.randint(5, 80))
         everything |= done
         first = max(everything) + 1000
-        lost += lose_power(tmp_path / "db", flushed)
+        assert lose_power(tmp_path / "db", flushed) > 0, "nothing was on its way to the disk"
         wrong = check(everything, asyncio.run(read_counts(tmp_path)))
         assert not wrong, f"{wrong} (seed {SEED})"
-    # Under such a load something is always on its way to the disk.
-    assert lost > 0
+    assert len(everything) > LOSSES
 
 
 def test_cutting_more_than_that_is_noticed(tmp_path: Path) -> None:
-    done, flushed = run_until(tmp_path, 0, 300)
+    done, flushed = run_until(tmp_path, 0, 30)
     newest = max(flushed)
     flushed[newest] -= 4000
     lose_power(tmp_path / "db", flushed)

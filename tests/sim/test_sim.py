@@ -29,6 +29,7 @@ FOUND = {
     25: "a pico was said to be gone before its deletion was durable",
     64: "a clock that was set back made keys be forgotten",
     34: "sends became dead letters while the engine closed",
+    5191: "a row was left gathering when a pico died that waited for a ruleset",
     152: "clients of a pico that waited for a ruleset were not told that the disk failed",
 }
 
