@@ -25,8 +25,9 @@ Nothing here imports `runtime` or `ext`, and only cli.py and grammar.py read fil
 from __future__ import annotations
 
 import types
-from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from krlc.diagnostics import Diagnostic
 from krlc.source import Source, Span
@@ -35,8 +36,7 @@ from krlc.version import VERSION
 __all__ = ["VERSION", "Compiled", "code_object", "compile_source", "dump"]
 
 
-@dataclass(frozen=True, slots=True)
-class Compiled:
+class Compiled(msgspec.Struct, frozen=True):
     """One compiled ruleset, or the reasons why there is none.
 
     Shapes: `lines` pairs are (generated line, KRL line). `module`, `manifest` and `lines` are empty
@@ -48,8 +48,8 @@ class Compiled:
     rid: str = ""
     module: str = ""
     lines: tuple[tuple[int, int], ...] = ()
-    manifest: dict[str, Any] = field(default_factory=dict)
-    marks: dict[tuple[int, int], int] = field(default_factory=dict, repr=False)
+    manifest: dict[str, Any] = msgspec.field(default_factory=dict)
+    marks: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:

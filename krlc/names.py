@@ -14,7 +14,8 @@ import builtins
 import keyword
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+
+import msgspec
 
 from krlc import nodes as n
 from krlc.diagnostics import Diagnostic
@@ -37,8 +38,7 @@ DOLLAR = "\u00b7"
 SUGGESTIONS_MAX = 20
 
 
-@dataclass(eq=False, slots=True)
-class Symbol:
+class Symbol(msgspec.Struct, eq=False):
     """One declared name. `kind`: library, configure, global, select, foreach, pre, setting,
     postlude, parameter or local. `static` is what is known of its value: Function, Action,
     ActionFunction, String, Map or Unknown.
@@ -53,16 +53,15 @@ class Symbol:
     is_used: bool = False
 
 
-@dataclass(eq=False, slots=True)
-class Scope:
+class Scope(msgspec.Struct, eq=False):
     """Names of one block. `taken` maps Python names in use in this function and those around it."""
 
     kind: str
     parent: Scope | None
     taken: set[str]
     title: str = ""
-    symbols: dict[str, Symbol] = field(default_factory=dict)
-    scopes: list[Scope] = field(default_factory=list)
+    symbols: dict[str, Symbol] = msgspec.field(default_factory=dict)
+    scopes: list[Scope] = msgspec.field(default_factory=list)
 
     def find(self, name: str) -> Symbol | None:
         """The symbol a name means here and now."""
@@ -84,15 +83,14 @@ class Scope:
         return names
 
 
-@dataclass(slots=True)
-class Names:
+class Names(msgspec.Struct, eq=False):
     """What `resolve` found: symbols by identifier node, and the scope tree."""
 
     root: Scope
     ruleset: Scope
-    symbols: dict[int, Symbol] = field(default_factory=dict)
-    declared: dict[int, Symbol] = field(default_factory=dict)
-    diagnostics: list[Diagnostic] = field(default_factory=list)
+    symbols: dict[int, Symbol] = msgspec.field(default_factory=dict)
+    declared: dict[int, Symbol] = msgspec.field(default_factory=dict)
+    diagnostics: list[Diagnostic] = msgspec.field(default_factory=list)
 
     def of(self, identifier: n.Identifier) -> Symbol:
         """The symbol of a used or declared identifier node."""

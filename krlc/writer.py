@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import types
-from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
 
 WIDTH = 100
 STEP = 4
@@ -41,7 +43,7 @@ class Doc:
         if len(parts) > 1:
             width += (len(separator) + (1 if opening else 0)) * (len(parts) - 1)
         for part in parts:
-            width += len(part) if type(part) is str else part.width
+            width += len(part) if isinstance(part, str) else part.width
         self.width: int = width
 
 
@@ -60,8 +62,7 @@ def words(parts: list[str | Doc], line: int = 0) -> Doc:
     return Doc(tuple(parts), line, "(", ")", "")
 
 
-@dataclass(slots=True)
-class Line:
+class Line(msgspec.Struct):
     """One logical line: indentation in steps, what it says, its KRL line (0: none)."""
 
     indent: int
@@ -69,8 +70,7 @@ class Line:
     line: int = 0
 
 
-@dataclass(slots=True)
-class Written:
+class Written(msgspec.Struct):
     """What `write` returns: text, line table and marks."""
 
     text: str
@@ -78,13 +78,12 @@ class Written:
     marks: dict[tuple[int, int], int]
 
 
-@dataclass(slots=True)
-class _Page:
+class _Page(msgspec.Struct):
     """The text under construction, and the (line, column) where pieces with a KRL line begin."""
 
-    rows: list[str] = field(default_factory=list)
+    rows: list[str] = msgspec.field(default_factory=list)
     row: str = ""
-    marks: dict[tuple[int, int], int] = field(default_factory=dict)
+    marks: dict[tuple[int, int], int] = msgspec.field(default_factory=dict)
 
     def put(self, doc: str | Doc, indent: int, after: int) -> None:
         """Write a document; `after` columns will follow it on the same row."""
@@ -181,14 +180,15 @@ def code_object(
     pending: list[tuple[ast.AST, int]] = [(tree, 1)]
     while pending:
         node, here = pending.pop()
-        fields = node.__dict__  # attributes and children; `ast.iter_child_nodes` is far slower
-        row = fields.get("lineno")
-        if row is not None:
-            marked = marks.get((row, fields["col_offset"]))
+        # Attributes and children together; `ast.iter_child_nodes` is far slower.
+        fields: dict[str, Any] = node.__dict__
+        at = fields.get("lineno")
+        if at is not None:
+            marked = marks.get((at, fields["col_offset"]))
             if marked is not None:
                 here = marked
             elif isinstance(node, ast.stmt):
-                here = by_row[row]
+                here = by_row[at]
             fields["lineno"] = fields["end_lineno"] = here
             fields["col_offset"] = fields["end_col_offset"] = 0
         for value in fields.values():

@@ -3,6 +3,7 @@
 An event's path, file by file:
 
     http_api.py     parses a request (http_wire.py, http_params.py); server.py listens
+    channel_server.py    the same for channels, in frames.py; client.py, client_link.py: clients
     event.py        validates: names, attributes, bounds
     channel.py      checks the channel's policy
     inbox.py        what waits for a pico; backlog.py: where a start looks for it

@@ -475,8 +475,9 @@ def _log(options: argparse.Namespace) -> int:
         for raised in entry["raised"]:
             print(f"  raised {_happening(raised)}")
             _print_rules(raised["rules"])
-    note = "what is older was dropped, and the end may be missing after a crash"
-    print(f"{len(entries)} events; {note}" if entries else f"nothing is known; {note}")
+    count = len(entries)
+    shown = f"{count} event{'' if count == 1 else 's'}" if count else "nothing is known"
+    print(f"{shown}; what is old was dropped, and the end may be missing after a crash")
     return EXIT_OK
 
 
@@ -495,8 +496,9 @@ def _happening(entry: dict[str, Any]) -> str:
 def _print_rules(rules: list[dict[str, Any]]) -> None:
     for rule in rules:
         said = [rule["outcome"]]
-        if rule.get("before") is not None and rule["before"] != rule["after"]:
-            said.append(f"position {_one_line(rule['before'])} -> {_one_line(rule['after'])}")
+        before, after = (_position(rule.get(when)) for when in ("before", "after"))
+        if before != after:
+            said.append(f"position {before} to {after}")
         if "fault" in rule:
             fault = rule["fault"]
             said.append(f"{fault['code']} in line {fault['line']}: {fault['message']}")
@@ -506,6 +508,11 @@ def _print_rules(rules: list[dict[str, Any]]) -> None:
         if "ended" in rule:
             said.append(f"ended by {rule['ended']}")
         print(f"    {rule['rid']} : {rule['rule']}  {'; '.join(said)}")
+
+
+def _position(packed: Any) -> Any:
+    """The control state of an automaton, from its packed state."""
+    return packed[0] if isinstance(packed, list) else packed
 
 
 def _why(options: argparse.Namespace) -> int:

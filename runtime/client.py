@@ -7,7 +7,7 @@ the same order and under the same key, so that the engine does it once.
 Invariants: at most `window` requests and `window_bytes` wait in memory; no more are under way than
 the engine gave credit for; answers of one pico come in the order of asking. A client belongs to
 the loop it was opened on; `connect` gives a synchronous face with a loop in a thread of its own.
-Not here: the form of frames (frames.py), the engine's side (channel_server.py).
+Not here: one connection (client_link.py), the engine's side (channel_server.py).
 """
 
 from __future__ import annotations
@@ -20,12 +20,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from random import random
 from typing import Any, NamedTuple
-from urllib.parse import unquote, urlsplit
 
-from runtime import frames, limits
+from runtime import frames
+from runtime.client_link import Link, Place, open_link, parse_url
 from runtime.errors import Fault
 
-DEFAULT_PORT = 3001
 # Refusals of a whole connection that would only come again.
 _HOPELESS = frozenset(("R1010", "R1014", "R1015", "R4018"))
 
@@ -48,33 +47,6 @@ class Patience(NamedTuple):
     give_up_s: float = 60.0
 
 
-class Place(NamedTuple):
-    """Where an engine listens: a host with its port, or the path of a Unix socket."""
-
-    url: str
-    host: str
-    port: int
-    path: str
-
-
-def parse_url(url: str) -> Place:
-    """The place that a URL names.
-
-    Raises: R5004 for other forms than `pico://host[:port]` and `pico+unix:/path`.
-    """
-    parts = urlsplit(url)
-    try:
-        port = DEFAULT_PORT if parts.port is None else parts.port
-    except ValueError:
-        port = -1
-    if parts.scheme == "pico" and parts.hostname and port > 0 and parts.path in ("", "/"):
-        return Place(url, parts.hostname, port, "")
-    if parts.scheme == "pico+unix" and parts.path.startswith("/") and not parts.netloc:
-        return Place(url, "", 0, unquote(parts.path))
-    hint = "write pico://host:port, or pico+unix:/path for a Unix socket"
-    raise Fault("R5004", f"{url!r} is no address of channels", hint)
-
-
 class _Request:
     """Something that is not answered yet. `is_safe` tells that it may be sent twice."""
 
@@ -86,85 +58,6 @@ class _Request:
         self.done = done
         self.is_safe = is_safe
         self.was_sent = False
-
-
-class _Link(asyncio.Protocol):
-    """One connection of a client; a client has one at a time, and hears only that one."""
-
-    def __init__(self, client: Client, loop: asyncio.AbstractEventLoop) -> None:
-        self._client = client
-        self._splitter = frames.Splitter(limits.answer_bytes_max)
-        self._transport: Any = None
-        self.greeted: asyncio.Future[Values] = loop.create_future()
-        self.closed: asyncio.Future[None] = loop.create_future()
-        self.fault: Fault | None = None
-        self.has_heard = False
-        self.is_paused = False
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self.has_heard = True
-        try:
-            for content in self._splitter.feed(data):
-                self._hear(frames.decode_reply(content))
-            if self._splitter.fault is not None:
-                raise self._splitter.fault
-        except Fault as fault:
-            self.fault = fault
-            self._transport.abort()
-
-    def _hear(self, reply: frames.Reply) -> None:
-        kind = type(reply)
-        if kind is frames.Answer:
-            self._client.answered(self, reply.id, reply.value)  # type: ignore[union-attr,arg-type]
-        elif isinstance(reply, frames.Refusal):
-            fault = frames.fault_from(reply.fault)
-            if reply.id is None:
-                self.fault = fault
-                self._transport.close()
-            else:
-                self._client.answered(self, reply.id, fault)
-        elif isinstance(reply, frames.Credit):
-            self._client.credited(self, reply.requests)
-        elif isinstance(reply, frames.Welcome):
-            if not self.greeted.done():
-                self.greeted.set_result(reply.options)
-        elif isinstance(reply, frames.Ping):
-            self.write(frames.encode((frames.PONG, reply.id)))
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
-        if not self.greeted.done():
-            self.greeted.cancel()
-        if not self.closed.done():
-            self.closed.set_result(None)
-
-    def eof_received(self) -> bool:
-        return False
-
-    def pause_writing(self) -> None:
-        self.is_paused = True
-
-    def resume_writing(self) -> None:
-        self.is_paused = False
-        self._client.credited(self, 0)
-
-    def write(self, data: bytes) -> None:
-        """Send, if it is still there."""
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(data)
-
-    def close(self) -> None:
-        """End it; what was written still leaves."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def abort(self) -> None:
-        """End it at once."""
-        if self._transport is not None:
-            self._transport.abort()
 
 
 class Client:
@@ -191,12 +84,12 @@ class Client:
         self._patience = patience
         self._loop = asyncio.get_running_loop()
         self._session = secrets.token_hex(12)
-        self._count = 0
+        self._count = self._keys = 0
         self._waiting: dict[int, _Request] = {}
         self._waiting_bytes = 0
         self._unsent: deque[_Request] = deque()
         self._credit = 0
-        self._link: _Link | None = None
+        self._link: Link | None = None
         self._is_flush_due = False
         self._rooms: deque[asyncio.Future[None]] = deque()
         self._quiet: list[asyncio.Future[None]] = []
@@ -354,7 +247,10 @@ class Client:
         return len(self._waiting) >= self._window or self._waiting_bytes >= self._window_bytes
 
     def _key(self) -> str | None:
-        return f"{self._session}-{self._count + 1}" if self._exactly_once else None
+        if not self._exactly_once:
+            return None
+        self._keys += 1
+        return f"{self._session}-{self._keys}"
 
     async def _ask(self, kind: int, *parts: Any) -> Any:
         future: asyncio.Future[Any] = self._loop.create_future()
@@ -380,7 +276,7 @@ class Client:
                 frames.check_plain(part, "a map of values")
         self._count = ident = self._count + 1
         data = frames.encode((kind, ident, *parts))
-        bytes_max = self.options.get("frame_bytes_max", limits.frame_bytes_max)
+        bytes_max = self.options["frame_bytes_max"]
         if len(data) - 4 > bytes_max:
             message = f"a request of {len(data) - 4} bytes; the engine takes {bytes_max}"
             raise Fault("R4018", message)
@@ -413,7 +309,7 @@ class Client:
 
     # ------------------------------------------------------------------------- from the connection
 
-    def answered(self, link: _Link, ident: int, answer: Any) -> None:
+    def answered(self, link: Link, ident: int, answer: Any) -> None:
         """Hand an answer on; one for nothing that waits is a repetition, and dropped."""
         request = self._waiting.get(ident)
         if link is not self._link or request is None or not request.was_sent:
@@ -430,7 +326,7 @@ class Client:
         if not self._waiting and self._quiet:
             self._tell_quiet()
 
-    def credited(self, link: _Link, requests: int) -> None:
+    def credited(self, link: Link, requests: int) -> None:
         """More requests may be sent, or the socket takes more again."""
         if link is self._link:
             self._credit = min(self._credit + requests, self.options["credit"])
@@ -451,46 +347,24 @@ class Client:
 
     # --------------------------------------------------------------------------------- connections
 
-    async def _open(self) -> _Link:
-        """A connection that was welcomed.
+    async def _open(self) -> Link:
+        """Have a connection that was welcomed.
 
-        Raises: R5004 when there is none to be had, or the fault that the engine gave.
+        Raises: as `open_link`.
         """
-        link = _Link(self, self._loop)
-        place = self._place
-        try:
-            async with asyncio.timeout(self._patience.connect_s):
-                if place.path:
-                    await self._loop.create_unix_connection(lambda: link, place.path)
-                else:
-                    await self._loop.create_connection(lambda: link, place.host, place.port)
-                options = {"token": self._token} if self._token else {}
-                link.write(frames.encode((frames.HELLO, 0, frames.VERSION, options)))
-                await asyncio.wait([link.greeted, link.closed], return_when="FIRST_COMPLETED")
-        except TimeoutError:
-            link.abort()
-            seconds = self._patience.connect_s
-            raise Fault("R5004", f"{place.url} gave no answer in {seconds} seconds") from None
-        except OSError as error:
-            reason = error.strerror or error
-            raise Fault("R5004", f"{place.url} cannot be reached: {reason}") from None
-        except BaseException:
-            link.abort()
-            raise
-        if link.greeted.cancelled() or not link.greeted.done():
-            raise link.fault or Fault("R5004", f"{place.url} closed the connection without a word")
+        link = await open_link(self._place, self._token, self, self._patience.connect_s)
         self._adopt(link, link.greeted.result())
         return link
 
-    def _adopt(self, link: _Link, options: Values) -> None:
+    def _adopt(self, link: Link, options: Values) -> None:
         """Use a new connection: everything unanswered is sent on it, in order."""
-        self.options = {"credit": 1, **options}
-        self._credit = self.options["credit"]
+        self.options = options
+        self._credit = options["credit"]
         self._link = link
         self._unsent = deque(self._waiting.values())
         self._flush_soon()
 
-    async def _keep(self, link: _Link) -> None:
+    async def _keep(self, link: Link) -> None:
         """Have one connection after another, until the client ends."""
         patience = self._patience
         while True:
@@ -507,7 +381,7 @@ class Client:
                 except Fault as fault:
                     self._despair(fault)
 
-    async def _watch(self, link: _Link) -> None:
+    async def _watch(self, link: Link) -> None:
         """Return when a connection has ended, or says nothing any more."""
         has_pinged = False
         while not link.closed.done():
@@ -522,7 +396,7 @@ class Client:
                 has_pinged = True
                 link.write(frames.encode((frames.PING, 0)))
 
-    def _lose(self, link: _Link) -> None:
+    def _lose(self, link: Link) -> None:
         """A connection is gone: keep what may be sent again, give up the rest."""
         self._link = None
         self._lost_at = self._loop.time()

@@ -51,7 +51,8 @@ class Delivery(Intake):
             self._return(sender.id, send, fault)
             return
         now = self.clock.now_ms()
-        event = Event(send.eci, send.domain, send.name, send.attrs, now, send.eid)
+        attrs, eid = send.attrs, send.eid
+        event = Event(send.eci, send.domain, send.name, attrs, now, eid, sender.id)
         self._accept(receiver, event)
 
     def _return(self, sender_id: str, send: Send, fault: Fault) -> None:
@@ -82,13 +83,20 @@ class Delivery(Intake):
         fault = gone(event.eci if event is not None else pico_id)
         if item.number >= 0 and event is not None:
             self._consume(pico_id, item)
-            now = self.clock.now_ms()
-            attrs, eid = event.attrs, event.eid
-            self.letters.add(None, event.eci, event.domain, event.name, attrs, eid, fault, now)
+            self._lose(event, fault)
         if item.key is not None:
             self.answers.drop(*item.key)
         if item.done is not None:
             self._decline(item.done, fault)
+
+    def _lose(self, event: Event, fault: Fault) -> None:
+        """An accepted event will never run: keep it as a dead letter, and tell who sent it."""
+        eci, attrs, eid = event.eci, event.attrs, event.eid
+        if event.sender is not None:
+            self._return(event.sender, Send(eci, event.domain, event.name, attrs, eid, None), fault)
+            return
+        now = self.clock.now_ms()
+        self.letters.add(None, eci, event.domain, event.name, attrs, eid, fault, now)
 
     # --- Answers ----------------------------------------------------------------------------------
 
@@ -119,19 +127,9 @@ class Delivery(Intake):
     def _refuse(self, pico: Pico, item: Item, fault: Fault) -> None:
         """An item could not be run at all: say so, and do not try it again after a restart."""
         if item.number >= 0 and item.event is not None:
-            event = item.event
             self._consume(pico.id, item)
             observe.dropped(pico.id, fault)
-            self.letters.add(
-                None,
-                event.eci,
-                event.domain,
-                event.name,
-                event.attrs,
-                event.eid,
-                fault,
-                self.clock.now_ms(),
-            )
+            self._lose(item.event, fault)
         if item.key is not None:
             self.answers.drop(*item.key)
         if item.done is not None:

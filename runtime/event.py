@@ -20,13 +20,21 @@ Attrs = dict[str, Any]
 class Event:
     """One event on its way through a pico.
 
-    Units: time_ms is the event's own time, milliseconds since the epoch.
+    Units: time_ms is the event's own time, milliseconds since the epoch. `sender` is the pico that
+    sent it, None when it came from outside.
     """
 
-    __slots__ = ("attrs", "domain", "eci", "eid", "name", "time_ms")
+    __slots__ = ("attrs", "domain", "eci", "eid", "name", "sender", "time_ms")
 
     def __init__(
-        self, eci: str, domain: str, name: str, attrs: Attrs, time_ms: int, eid: str
+        self,
+        eci: str,
+        domain: str,
+        name: str,
+        attrs: Attrs,
+        time_ms: int,
+        eid: str,
+        sender: str | None = None,
     ) -> None:
         self.eci = eci
         self.domain = domain
@@ -34,6 +42,7 @@ class Event:
         self.attrs = attrs
         self.time_ms = time_ms
         self.eid = eid
+        self.sender = sender
 
 
 class Query:

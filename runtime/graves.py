@@ -69,7 +69,6 @@ class Graves:
             self._kill(root_id)
             self._work.append(self._reap(root_id))
         self._dig()
-        self._expire()
 
     def bury(self, root_id: str) -> None:
         """A committed turn deleted this pico and all below it."""
@@ -196,7 +195,7 @@ class Graves:
             self._committer.gathering, lambda _: self._shelf.dead.discard(pico_id)
         )
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
         """Forget tombstones of ECIs that are older than their retention."""
         oldest = self._clock.now_ms() - tombstone_kept_ms
         for key, _ in self._store.scan("meta", BURIED):

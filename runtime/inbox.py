@@ -55,23 +55,19 @@ class Answer:
         self.value = value
 
 
-def event_record(event: Event) -> list[Any]:
-    """An event as it is stored."""
-    return [event.eci, event.domain, event.name, event.attrs, event.time_ms, event.eid]
-
-
 def event_row(event: Event) -> bytes:
     """An event as a row of the inbox."""
-    return encode_record(event_record(event))
+    e = event
+    return encode_record([e.eci, e.domain, e.name, e.attrs, e.time_ms, e.eid, e.sender])
 
 
 def event_from_record(record: list[Any]) -> Event:
-    """The event that `event_record` made a record of.
+    """The event of a row that `event_row` made, decoded.
 
     Raises: R3006 when the record has another shape.
     """
     try:
-        eci, domain, name, attrs, time_ms, eid = record
+        eci, domain, name, attrs, time_ms, eid, sender = record
     except (TypeError, ValueError):
         raise Fault("R3006", "an inbox record has another shape than this engine writes") from None
-    return Event(eci, domain, name, attrs, time_ms, eid)
+    return Event(eci, domain, name, attrs, time_ms, eid, sender)

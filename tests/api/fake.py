@@ -117,6 +117,28 @@ class FakeEngine:
             raise unknown_eci(eci)
         return {"shown": eci}
 
+    def log(
+        self,
+        eci: str | None = None,
+        *,
+        eid: str | None = None,
+        rule: str | None = None,
+        limit: int = 50,
+        whole: bool = False,
+    ) -> list[dict[str, Any]]:
+        self.calls.append(("log", eci, eid, rule, limit, whole))
+        return self.answers.get("log", [])
+
+    async def why(self, eci: str, eid: str, rule: str | None = None) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        if eid == "cNO":
+            raise Fault("R1018", "no event cNO is in the history of this pico")
+        return {"asked": [eci, eid, rule], **self.answers.get("why", {})}
+
+    async def salience(self, eci: str) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"asked": eci, **self.answers.get("salience", {})}
+
 
 class Reply(NamedTuple):
     """One HTTP answer; header names lower-cased, in order."""

@@ -161,6 +161,26 @@ def test_deleting_a_child_takes_everything_below_it() -> None:
     assert caught.value.code == "R1005"
 
 
+def test_the_sender_is_told_of_what_waited_in_a_pico_that_died() -> None:
+    engine, eci = family()
+    engine.install(
+        """ruleset burst { meta { shares lost } global { lost = function() { ent:lost } }
+      rule burst { select when p burst foreach [1, 2, 3] setting(n)
+        event:send({"eci": event:attrs{"eci"}, "domain": "c", "type": "told", "attrs": {"n": n}}) }
+      rule lost { select when system undeliverable
+        fired { ent:lost := ent:lost.defaultsTo([]).append(event:attrs{["attrs", "n"]}) } }
+    }"""
+    )
+    answers: list[object] = []
+    engine.core.post(engine.root, "p", "burst", {"eci": eci}, answers.append)
+    engine.core.post(engine.root, "p", "unmake", {"eci": eci}, answers.append)
+    engine.run()
+    # The child ran one of the three before its parent's next turn deleted it.
+    assert engine.query("burst", "lost") == [2, 3]
+    assert [letter["code"] for letter in engine.core.letters.recent()] == ["R1005", "R1005"]
+    assert list(engine.store.scan("inbox", b"")) == []
+
+
 def test_only_the_family_channel_of_an_own_child_deletes_it() -> None:
     engine, eci = family()
     own = outside_channel(engine, eci)
