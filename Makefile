@@ -2,6 +2,7 @@
 #
 #   make demo    a year of real readings into a sensor pico, and an engine killed on the way
 #   make test    lint, types and all tests
+#   make soak    the long forms of simulation, kills and power losses, until it is interrupted
 #   make bench   throughput beside the limit row
 #   make fmt     Python and KRL into canonical form
 #   make clean   everything that can be made again
@@ -13,7 +14,7 @@ DEMO_VENV ?= .venv-demo
 TEST_VENV ?= .venv-test
 SETUP_FILES := pyproject.toml setup.py constraints.txt $(wildcard ext/*.pyx ext/*.pxd)
 
-.PHONY: demo test bench fmt clean check-machine
+.PHONY: demo test soak bench fmt clean check-machine
 .DELETE_ON_ERROR:
 
 demo: $(DEMO_VENV)/.ready
@@ -21,6 +22,16 @@ demo: $(DEMO_VENV)/.ready
 
 test: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/python -m tests $(ARGS)
+
+# Each round begins with seeds that no round before it had; the first failure ends it.
+soak: $(TEST_VENV)/.ready
+	@echo 'Runs until it is interrupted; a failing seed is printed and ends it.'
+	while true; do \
+	    $(TEST_VENV)/bin/python -m tests.sim --seconds 1800 --start $$(date +%s) && \
+	    KRL_EXAMPLES=100000 $(TEST_VENV)/bin/python -m pytest tests/matcher && \
+	    PICOS_KILLS=200 PICOS_KILLS_PICOS=10000 PICOS_POWER_LOSSES=50 \
+	        $(TEST_VENV)/bin/python -m pytest tests/kills || exit 1; \
+	done
 
 bench: $(TEST_VENV)/.ready
 	$(TEST_VENV)/bin/python -m bench $(ARGS)

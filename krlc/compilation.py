@@ -1,7 +1,7 @@
 """One compilation: runs the passes in order and stops where errors make the next one pointless.
 
-In: a `Source`. Out: `Compiled`, or the text of one stage. Invariants: syntax errors hide all later
-passes; names, modules and checks all run before anything stops; nothing after the checks runs when
+In: a `Source`. Out: `Compiled`, or the text of one stage. Invariants: with syntax errors there is
+no tree, and later passes say only what these cannot have caused (soundness.py); names, modules and checks all run before anything stops; nothing after the checks runs when
 there is an error. Our own failures become a K0901 diagnostic.
 """
 
@@ -20,8 +20,9 @@ from krlc.manifest import manifest
 from krlc.modules import check_modules
 from krlc.names import Names, resolve
 from krlc.names import dump as dump_names
-from krlc.parser import parse
+from krlc.parser import parse_partly
 from krlc.recursion import deep_recursion
+from krlc.soundness import sound_errors
 from krlc.source import Source
 from krlc.writer import Written
 
@@ -68,8 +69,13 @@ class Compilation:
 
     def run(self, last: str) -> None:
         """Run the passes up to the one named."""
-        self.tree, found = parse(self.source)
+        self.tree, found, lost = parse_partly(self.source)
         self.diagnostics.extend(found)
+        if found:
+            tree, self.tree = self.tree, None
+            if isinstance(tree, n.Ruleset):
+                self.diagnostics.extend(sound_errors(self.source, tree, found, lost))
+            return
         if last == "nodes" or not isinstance(self.tree, n.Ruleset):
             if isinstance(self.tree, n.Fragment):
                 self.diagnostics.append(_no_ruleset(self.tree))

@@ -72,7 +72,10 @@ def resume(parser: Parser) -> bool:
             if terminal not in fits:
                 fits[terminal] = _fitting(parser.states, terminal)
             if fits[terminal]:
-                _cut(parser, fits[terminal])
+                kept = fits[terminal]
+                cut = parser.starts[kept - 1 :]
+                parser.lost.append((min([first, *cut]), position))
+                _cut(parser, kept)
                 scanner.end = position
                 return True
         position = _skip(text, found.end(), found.group())

@@ -44,6 +44,7 @@ class AnswerBook:
         self._committer = committer
         self._clock = clock
         self._open: dict[tuple[str, str], _Open] = {}
+        self._expired = 0
         last = next(store.scan("answer", b"", reverse=True), None)
         self._latest = 0 if last is None else int.from_bytes(last[0][:8], "big")
 
@@ -90,7 +91,12 @@ class AnswerBook:
         """Remember an answer, in the group that gathers."""
         running = self._open[eci, key]
         record = encode_record([running.digest, answer])
-        self._committer.put("answer", answer_key(self._bucket(), "", eci, key), record)
+        bucket = self._bucket()
+        if bucket != self._expired:
+            # Where a new bucket begins an old one may end; no timer is needed for that.
+            self._expired = bucket
+            self.expire()
+        self._committer.put("answer", answer_key(bucket, "", eci, key), record)
 
     def drop(self, eci: str, key: str) -> None:
         """An event that could not run leaves its key unused."""

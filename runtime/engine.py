@@ -30,7 +30,7 @@ from runtime.history import History
 from runtime.inbox import Answer, Item, event_from_record
 from runtime.layer import Layer
 from runtime.letters import DeadLetters
-from runtime.limits import answer_bucket_ms, call_depth_max, history_buckets_kept
+from runtime.limits import call_depth_max, history_buckets_kept
 from runtime.module import Module, to_fault
 from runtime.network import Network
 from runtime.outbox import Outbox
@@ -131,7 +131,7 @@ class Core(Delivery):
         else:
             self.root_id, self.root_eci = decode_record(row, "root entry")
         self.graves.resume()
-        self._keep_house()
+        self.answers.expire()
         self.outbox.resume()
         mark = inbox_key(self.backlog.mark, "")
         for key, value in list(self.store.scan("inbox", b"", mark)):
@@ -145,14 +145,6 @@ class Core(Delivery):
             else:
                 self._enqueue(pico, item)
         self.timers.start()
-
-    def _keep_house(self) -> None:
-        """Forget what is older than its retention, now and every few hours."""
-        if self.is_closing or self.committer.failure is not None:
-            return
-        self.answers.expire()
-        self.graves.expire()
-        self.clock.call_at(self.clock.now_ms() + answer_bucket_ms, self._keep_house)
 
     def _make_root(self) -> None:
         root_id, eci = self.ids.pico(), self.ids.eci()

@@ -69,6 +69,7 @@ class Graves:
             self._kill(root_id)
             self._work.append(self._reap(root_id))
         self._dig()
+        self._expire()
 
     def bury(self, root_id: str) -> None:
         """A committed turn deleted this pico and all below it."""
@@ -76,6 +77,7 @@ class Graves:
         self._kill(root_id)
         self._work.append(self._reap(root_id))
         self._dig()
+        self._expire()
 
     @property
     def is_idle(self) -> bool:
@@ -195,7 +197,7 @@ class Graves:
             self._committer.gathering, lambda _: self._shelf.dead.discard(pico_id)
         )
 
-    def expire(self) -> None:
+    def _expire(self) -> None:
         """Forget tombstones of ECIs that are older than their retention."""
         oldest = self._clock.now_ms() - tombstone_kept_ms
         for key, _ in self._store.scan("meta", BURIED):

@@ -29,11 +29,10 @@ HASTY = Patience(connect_s=5, ping_s=0.05, retry_s=0.002, retry_s_max=0.01, give
 
 NUMBERS = """
 ruleset numbers {
-  meta { shares seen, order, failing }
+  meta { shares seen, order }
   global {
     seen = function() { ent:seen.defaultsTo({}) }
     order = function() { ent:order.defaultsTo([]) }
-    failing = function() { math:floor("no number"){"a"}.as("Nothing") }
   }
   rule got {
     select when number got
@@ -57,7 +56,7 @@ ruleset numbers {
   }
   rule broken {
     select when number broken
-    pre { x = event:attrs{"n"}.replace(re#a#, 7).nothing_of_that_name() }
+    pre { x = event:attrs{"n"}.map(function(v) { v }).sort().range(1) }
     send_directive("never", {"x": x})
   }
 }

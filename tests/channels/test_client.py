@@ -19,19 +19,19 @@ from tests.channels.stage import HASTY, TOKEN, Fate, Proxy, is_fault, run, serve
 @pytest.mark.parametrize("is_unix", [False, True])
 def test_all_ways_to_ask(tmp_path: Path, is_unix: bool) -> None:
     async def go() -> None:
-        async with served(tmp_path / "s" if is_unix else None) as place:
-            async with Client.connect(place.url) as client:
-                answer = await client.event(place.eci, "number", "got", {"n": 1})
-                assert [d["options"] for d in answer["directives"]] == [{"n": 1}]
-                assert (await client.signal(place.eci, "number", "got", {"n": 2})).startswith("c")
-                assert await client.query(place.eci, "numbers", "order") == [1, 2]
-                asked = (place.eci, "number", "got", {"n": 3}, "numbers", "order")
-                assert await client.event_query(*asked) == [1, 2, 3]
-                told: list[Any] = []
-                client.post(place.eci, "number", "got", {"n": 4}, told.append)
-                await client.idle()
-                assert told[0]["directives"][0]["options"] == {"n": 4}
-                assert client.options["engine"].startswith("picos ")
+        path = tmp_path / "s" if is_unix else None
+        async with served(path) as place, Client.connect(place.url) as client:
+            answer = await client.event(place.eci, "number", "got", {"n": 1})
+            assert [d["options"] for d in answer["directives"]] == [{"n": 1}]
+            assert (await client.signal(place.eci, "number", "got", {"n": 2})).startswith("c")
+            assert await client.query(place.eci, "numbers", "order") == [1, 2]
+            asked = (place.eci, "number", "got", {"n": 3}, "numbers", "order")
+            assert await client.event_query(*asked) == [1, 2, 3]
+            told: list[Any] = []
+            client.post(place.eci, "number", "got", {"n": 4}, told.append)
+            await client.idle()
+            assert told[0]["directives"][0]["options"] == {"n": 4}
+            assert client.options["engine"].startswith("picos ")
 
     run(go)
 
@@ -53,15 +53,15 @@ REFUSED = [
 @pytest.mark.parametrize(("asked", "code"), REFUSED)
 def test_faults_arrive(asked: tuple[Any, ...], code: str, exactly_once: bool) -> None:
     async def go() -> None:
-        async with served() as place:
-            async with Client.connect(place.url, exactly_once=exactly_once) as client:
-                how, eci, *rest = asked
-                eci = place.eci if eci == "ROOT" else eci
-                with pytest.raises(Fault) as caught:
-                    await getattr(client, how)(eci, *rest)
-                assert caught.value.code == code
-                # The connection goes on.
-                assert await client.query(place.eci, "numbers", "seen") in ({}, {"1": 1})
+        settings = {"exactly_once": exactly_once}
+        async with served() as place, Client.connect(place.url, **settings) as client:
+            how, eci, *rest = asked
+            eci = place.eci if eci == "ROOT" else eci
+            with pytest.raises(Fault) as caught:
+                await getattr(client, how)(eci, *rest)
+            assert caught.value.code == code
+            # The connection goes on.
+            assert await client.query(place.eci, "numbers", "seen") in ({}, {"1": 1})
 
     run(go)
 
@@ -303,10 +303,11 @@ def test_leaving_with_an_exception_gives_up_what_waits() -> None:
     async def go() -> None:
         told: list[Any] = []
         async with served() as place, Proxy(place.port, [Fate(stall=1)]) as proxy:
+            opened = Client.connect(proxy.url)
+            client = await opened.__aenter__()
+            client.post(place.eci, "number", "got", {"n": 1}, told.append)
             with pytest.raises(KeyError):
-                async with Client.connect(proxy.url) as client:
-                    client.post(place.eci, "number", "got", {"n": 1}, told.append)
-                    raise KeyError
+                await opened.__aexit__(KeyError, KeyError(), None)
         assert len(told) == 1
         assert is_fault(told[0], "R5004")
         with pytest.raises(Fault):
