@@ -14,10 +14,11 @@ The passes, in order; each is a function from value to value, and `dump` prints 
     codegen.py      IR -> Python text (emit.py: expressions), laid out by writer.py
     manifest.py     what a compiled ruleset offers, for engines and tools
 
-compilation.py runs them; soundness.py says what they still may in a text with syntax errors. Around them: diagnostics.py, codes.py with its pages.py (pages_text.py,
-pages_syntax.py, pages_names.py, pages_rules.py, pages_values.py) and spell.py: what people see;
-printer.py with node_layout.py, layout.py and comments.py: `krlc fmt`; node_dump.py; library.py: the
-names of the standard library; recursion.py; bundle.py; version.py; cli.py; worker.py for engines.
+compilation.py runs them; soundness.py says what they still may in a text with syntax errors.
+Around them: diagnostics.py, codes.py with its pages.py (pages_text.py, pages_syntax.py,
+pages_names.py, pages_rules.py, pages_values.py) and spell.py: what people see; printer.py with
+node_layout.py, layout.py and comments.py: `krlc fmt`; node_dump.py; library.py: the names of the
+standard library; recursion.py; bundle.py; version.py; cli.py; worker.py for engines.
 
 Nothing here imports `runtime` or `ext`, and only cli.py and grammar.py read files.
 """

@@ -1,8 +1,9 @@
 """One compilation: runs the passes in order and stops where errors make the next one pointless.
 
 In: a `Source`. Out: `Compiled`, or the text of one stage. Invariants: with syntax errors there is
-no tree, and later passes say only what these cannot have caused (soundness.py); names, modules and checks all run before anything stops; nothing after the checks runs when
-there is an error. Our own failures become a K0901 diagnostic.
+no tree, and later passes say only what these cannot have caused (soundness.py); names, modules and
+checks all run before anything stops; nothing after the checks runs when there is an error. Our own
+failures become a K0901 diagnostic.
 """
 
 from __future__ import annotations

@@ -74,6 +74,10 @@ def resume(parser: Parser) -> bool:
             if fits[terminal]:
                 kept = fits[terminal]
                 cut = parser.starts[kept - 1 :]
+                if not cut and kept > 1:
+                    # An error shows at the first token that cannot be: what stands before it is
+                    # whole, but may have swallowed a piece of what was meant.
+                    cut = [parser.ends[kept - 2] - 1]
                 parser.lost.append((min([first, *cut]), position))
                 _cut(parser, kept)
                 scanner.end = position

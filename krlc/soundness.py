@@ -2,9 +2,10 @@
 
 In: the tree that recovery left, the syntax errors, and the stretches of text that the tree leaves
 out. Out: errors of names, modules and checks. Invariant: an error is dropped when the rule or the
-declaration it stands in was damaged, or when a word it is about occurs in what was left out (it may
-have been declared there); warnings are dropped. So what is said stays true when the syntax errors
-are mended. Not here: event expressions, lowering and code, which want a whole tree.
+declaration it stands in was damaged, or ends where the damage begins, or when a word it is about
+occurs in what was left out or in a damaged declaration (it may have been declared there); warnings
+are dropped. So what is said stays true when the syntax errors are mended. Not here: event
+expressions, lowering and code, which want a whole tree.
 """
 
 from __future__ import annotations
@@ -41,7 +42,9 @@ def sound_errors(
         for index, (start, end) in enumerate(units)
         if any(first < end and start <= last for first, last in hurt)
     }
-    missing = {word for start, end in lost for word in _words(source.text[start:end])}
+    rules = {rule.span.start for rule in tree.rules}
+    gone = [*lost, *(units[i] for i in damaged if starts[i] not in rules)]
+    missing = {word for start, end in gone for word in _words(source.text[start:end])}
 
     def is_sound(error: Diagnostic) -> bool:
         span = error.span

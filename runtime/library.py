@@ -65,9 +65,7 @@ class Engine:
         Raises: R3001 when the folder is in use, R3002 when a newer engine wrote it, R3005 when it
         cannot be used.
         """
-        buckets = history_memory_buckets_kept if home is None else history_buckets_kept
-        if history not in ("full", "off"):
-            raise ValueError(f'history is "full" or "off", not {history!r}')
+        buckets = _history_buckets(home is None, history)
         loop = asyncio.get_running_loop()
         deliver = loop.call_soon_threadsafe
         own_clock = clock or RealClock(loop.call_soon, loop.call_later)
@@ -100,7 +98,7 @@ class Engine:
                 read_with,
                 host=host,
                 awake_bytes_max=memory_bytes // 4,
-                history_buckets=0 if history == "off" else buckets,
+                history_buckets=buckets,
             )
             core.start()
             engine = Engine(core, own_clock)
@@ -366,6 +364,14 @@ class Engine:
         start(done)
         self.core.committer.flush()
         return await future
+
+
+def _history_buckets(is_in_memory: bool, history: str) -> int:
+    if history not in ("full", "off"):
+        raise ValueError(f'history is "full" or "off", not {history!r}')
+    if history == "off":
+        return 0
+    return history_memory_buckets_kept if is_in_memory else history_buckets_kept
 
 
 def _unwrapped(done: Done) -> Done:

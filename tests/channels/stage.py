@@ -146,9 +146,12 @@ class Stage(NamedTuple):
     engine: FakeEngine
     channels: Channels
     port: int
+    clients: list[Raw]
 
     async def raw(self) -> Raw:
-        return Raw(*await asyncio.open_connection("127.0.0.1", self.port))
+        made = Raw(*await asyncio.open_connection("127.0.0.1", self.port))
+        self.clients.append(made)
+        return made
 
     async def greeted(self, **options: Any) -> Raw:
         raw = await self.raw()
@@ -182,9 +185,12 @@ def staged(test: Callable[[Stage], Awaitable[None]], **settings: Any) -> None:
         channels = Channels(engine, loop, token=TOKEN, version="picos test", **settings)
         bound = bind("127.0.0.1", 0)
         channels.listens(await loop.create_server(channels.make, sock=bound))
+        clients: list[Raw] = []
         try:
-            await test(Stage(engine, channels, bound.getsockname()[1]))
+            await test(Stage(engine, channels, bound.getsockname()[1], clients))
         finally:
+            for client in clients:
+                client.writer.transport.abort()
             await channels.stop(5)
 
     run(go)
@@ -240,7 +246,7 @@ class Proxy:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Proxy:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._begin, "127.0.0.1", 0)
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -256,10 +262,12 @@ class Proxy:
         assert self._server is not None
         return f"pico://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
+    def _begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._serve(reader, writer))
         self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         fate = self.fates[self.connections] if self.connections < len(self.fates) else Fate()
         self.connections += 1
         there, back = await asyncio.open_connection("127.0.0.1", self._port)
@@ -275,7 +283,6 @@ class Proxy:
             await asyncio.wait(ways)
             writer.transport.abort()
             back.transport.abort()
-            self._tasks.discard(task)
 
 
 async def _pass(
