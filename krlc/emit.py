@@ -154,7 +154,7 @@ class Emitter:
         is_plain = is_callback or all(python == krl for python, krl, _ in node.parameters)
         if len(inner) == 1 and is_plain:
             result = Doc(inner[0].doc.parts[1:], inner[0].line)
-            return words([cat(f"lambda {params}: ", result)], self.line_of(node.span))
+            return words([f"lambda {params}:", result], self.line_of(node.span))
         name = f"f{self.temp()}"
         self.emit(f"def {name}({params}):", node.span)
         self.out.extend(inner)

@@ -26,8 +26,10 @@ _log = logging.getLogger("pico.channels")
 
 # How long a refused client may go on sending, so that it can read why.
 _LINGER_SECONDS = 2.0
+_CREDIT_MAX = limits.channel_credit_max
+_HELD_BYTES_MAX = limits.channel_held_bytes_max
 # Credit is given back in parts, not with every answer.
-_CREDIT_STEP = limits.channel_credit_max // 4
+_CREDIT_STEP = _CREDIT_MAX // 4
 # A group of answers to a full window of small requests should not stop the reading.
 _WRITE_BUFFER_BYTES = 1 << 20
 _ATTRS, _ARGS = "event.data.attrs", "query.args"
@@ -278,37 +280,36 @@ class Connection(asyncio.Protocol):
             return
         kind = type(request)
         ask = _ASK.get(kind)
-        if ask is None:
-            if not self._has_greeted and kind is not frames.Hello:
-                self._refuse(_no_hello())
-            else:
-                _TELL[kind](self, request)
-            return
-        if not self._has_greeted:
-            self._refuse(_no_hello())
-            return
-        size = len(content)
-        if self._begin(size):
+        if not self._has_greeted and kind is not frames.Hello:
+            self._refuse(Fault("R1014", "the first frame of a connection must be a hello"))
+        elif ask is None:
+            _TELL[kind](self, request)
+        else:
+            size = len(content)
+            self._in_flight += 1
+            self._held_bytes += size
+            is_much = self._held_bytes > _HELD_BYTES_MAX
+            if (is_much or self._in_flight + self._owed > _CREDIT_MAX) and not self._may_begin():
+                return
             done = partial(self._done, request.id, size)
             try:
                 ask(self, request, done)
             except Fault as fault:
                 done(fault)
 
-    def _begin(self, size: int) -> bool:
-        """Count a request in; False when it was one too many, and ended the connection."""
-        self._in_flight += 1
-        self._held_bytes += size
-        if self._in_flight + self._owed > limits.channel_credit_max:
-            self._refuse(Fault("R4019", f"{limits.channel_credit_max} requests wait already"))
+    def _may_begin(self) -> bool:
+        """Act on a bound that was reached; False when the request was one too many."""
+        if self._in_flight + self._owed > _CREDIT_MAX:
+            self._refuse(Fault("R4019", f"{_CREDIT_MAX} requests wait already"))
             return False
-        if self._held_bytes > limits.channel_held_bytes_max:
+        if self._held_bytes > _HELD_BYTES_MAX:
             self._pause_reading()
         return True
 
     def _decline(self, ident: int, fault: Fault) -> None:
         """Answer a request that could not begin: it took a credit all the same."""
-        if self._begin(0):
+        self._in_flight += 1
+        if self._may_begin():
             self._done(ident, 0, fault)
 
     def _event(self, asked: frames.Event, done: Done) -> None:
@@ -382,7 +383,7 @@ class Connection(asyncio.Protocol):
         self._splitter.bytes_max = limits.frame_bytes_max
         options = {
             "engine": self.shared.version,
-            "credit": limits.channel_credit_max,
+            "credit": _CREDIT_MAX,
             "frame_bytes_max": limits.frame_bytes_max,
             "answer_bytes_max": limits.answer_bytes_max,
             "key_characters_max": limits.key_characters_max,
@@ -411,13 +412,17 @@ class Connection(asyncio.Protocol):
         if self._transport is None:
             return
         if isinstance(answer, Fault):
-            self._say(encode_fault(ident, answer))
-            return
-        try:
-            data = encode((frames.ANSWER, ident, answer))
-        except Fault as fault:
-            data = encode_fault(ident, fault)
-        self._say(data)
+            data = encode_fault(ident, answer)
+        else:
+            try:
+                data = encode((frames.ANSWER, ident, answer))
+            except Fault as fault:
+                data = encode_fault(ident, fault)
+        # As `_say`; this runs for every request.
+        self._out.append(data)
+        if not self._is_flush_due:
+            self._is_flush_due = True
+            self.shared.loop.call_soon(self._flush)
 
     def _say(self, data: bytes) -> None:
         self._out.append(data)
@@ -525,7 +530,7 @@ class Connection(asyncio.Protocol):
     def _resume_reading(self) -> None:
         if self._is_write_paused or not self._is_read_paused or self.shared.is_stopping:
             return
-        if self._held_bytes > limits.channel_held_bytes_max // 2:
+        if self._held_bytes > _HELD_BYTES_MAX // 2:
             return
         if self._transport is not None and not self._transport.is_closing():
             self._is_read_paused = False
@@ -568,10 +573,6 @@ class _Both:
 
 def _stopping() -> Fault:
     return Fault("R3007", "the engine is shutting down")
-
-
-def _no_hello() -> Fault:
-    return Fault("R1014", "the first frame of a connection must be a hello")
 
 
 _ASK: dict[type, Callable[[Connection, Any, Done], None]] = {

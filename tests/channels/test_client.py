@@ -53,7 +53,7 @@ REFUSED = [
 @pytest.mark.parametrize(("asked", "code"), REFUSED)
 def test_faults_arrive(asked: tuple[Any, ...], code: str, exactly_once: bool) -> None:
     async def go() -> None:
-        settings = {"exactly_once": exactly_once}
+        settings: dict[str, Any] = {"exactly_once": exactly_once}
         async with served() as place, Client.connect(place.url, **settings) as client:
             how, eci, *rest = asked
             eci = place.eci if eci == "ROOT" else eci
@@ -170,7 +170,7 @@ def test_full_window_refuses_posts() -> None:
 def test_without_keys_what_was_under_way_fails() -> None:
     async def go() -> None:
         async with served() as place, Proxy(place.port, [Fate(cut_back=1)]) as proxy:
-            settings = {"exactly_once": False, "patience": HASTY}
+            settings: dict[str, Any] = {"exactly_once": False, "patience": HASTY}
             async with Client.connect(proxy.url, **settings) as client:
                 with pytest.raises(Fault) as caught:
                     await client.event(place.eci, "number", "got", {"n": 1})

@@ -220,7 +220,8 @@ class ProgramWriter:
         return f"{label}{name}{text}{setting}"
 
     def action_block(self) -> str:
-        test = f"if {self.expression()} then " if self.is_often(30) else ""
+        # After an event, `if re#…#` would be a match of the attribute `if`.
+        test = f"if ({self.expression()}) then " if self.is_often(30) else ""
         if self.is_often(50):
             return test + self.action()
         kind = self.one("every", "sample", "choose")
