@@ -78,7 +78,7 @@ def code_object(compiled: Compiled) -> types.CodeType:
 
 
 def dump(stage: str, source: Source) -> str:
-    """What one pass made of a source: nodes, names, automata, ir or py.
+    """What one pass made of a source: nodes, names, automata (dot: drawn), ir or py.
 
     Raises: ValueError for an unknown stage. A source with errors gives what the passes before the
     failing one made, and an empty text after it.

@@ -119,10 +119,14 @@ def dump(automaton: Automaton) -> str:
     return "\n".join(lines) + "\n"
 
 
-def dot(automaton: Automaton) -> str:
-    """Render an automaton as a Graphviz digraph."""
+def dot(automaton: Automaton, name: str = "automaton") -> str:
+    """Render an automaton as a Graphviz digraph of this name."""
     view = _View(automaton)
-    lines = ["digraph automaton {", "  rankdir=LR;", '  node [shape=circle, fontname="monospace"];']
+    lines = [
+        f"digraph {_quoted(name)} {{",
+        "  rankdir=LR;",
+        '  node [shape=circle, fontname="monospace"];',
+    ]
     lines.append('  selected [label="selected", shape=doublecircle];')
     lines += [f"  c{number} [label={_quoted(label)}];" for number, label in enumerate(view.labels)]
     for number in range(len(view.labels)):

@@ -122,6 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     dump = command("dump", _dump, "print what a pass made of a ruleset", "krlc dump py counter.krl")
     dump.add_argument("stage", choices=STAGES, metavar="STAGE", help=" | ".join(STAGES))
     dump.add_argument("file", metavar="FILE", help="a KRL file; - is standard input")
+    dump.add_argument("--dot", action="store_true", help="automata as graphs in the dot language")
 
     explain = command("explain", _explain, "show the page of a code", "krlc explain K0301")
     explain.add_argument("code", metavar="CODE", help="a diagnostic code such as K0301")
@@ -207,8 +208,10 @@ def _fmt(options: argparse.Namespace) -> int:
 def _dump(options: argparse.Namespace) -> int:
     from krlc import compile_source, dump
 
+    if options.dot and options.stage != "automata":
+        raise _UsageError("--dot goes with the stage `automata`")
     source = _read(options.file, options.file)
-    text = dump(options.stage, source)
+    text = dump("dot" if options.dot else options.stage, source)
     sys.stdout.write(text)
     if text:
         return OK

@@ -11,6 +11,7 @@ from __future__ import annotations
 from krlc import Compiled, internal_error
 from krlc import nodes as n
 from krlc.automata import Automaton, build
+from krlc.automata import dot as draw
 from krlc.automata import dump as dump_automaton
 from krlc.checks import check
 from krlc.codegen import generate
@@ -104,15 +105,16 @@ class Compilation:
 
     def dump(self, stage: str) -> str:
         """The text of one stage."""
-        if stage not in STAGES:
-            raise ValueError(f"no stage `{stage}`; there are {', '.join(STAGES)}")
+        if stage not in (*STAGES, "dot"):
+            raise ValueError(f"no stage `{stage}`; there are {', '.join(STAGES)} and dot")
         if stage == "py":
             return self.finish().module
         with deep_recursion():
-            self.run(stage)
+            self.run("automata" if stage == "dot" else stage)
             return self.text(stage)
 
     def text(self, stage: str) -> str:
+        """What the passes made, in the form of one stage; `dot` draws the automata."""
         if stage == "nodes":
             from krlc.node_dump import dump_nodes
 
@@ -124,6 +126,8 @@ class Compilation:
                 f"rule {name}\n{dump_automaton(automaton)}"
                 for name, automaton in self.automata.items()
             )
+        if stage == "dot":
+            return "".join(draw(automaton, name) for name, automaton in self.automata.items())
         return "" if self.ir is None else show(self.ir)
 
 

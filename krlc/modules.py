@@ -14,6 +14,12 @@ from krlc.diagnostics import Diagnostic
 from krlc.library import MODULES
 from krlc.spell import nearest
 
+# Modules of the Node engine that this one leaves out, and what they were.
+NOT_OURS = {
+    "dido": "DIDComm messages, which this engine does not speak yet",
+    "ursa": "cryptography of a library that is no longer kept",
+}
+
 
 class Use(msgspec.Struct, frozen=True):
     """One `use module`: rid, alias (the rid itself when none is given), configured names."""
@@ -92,6 +98,14 @@ def _check(node: n.DomainIdentifier, aliases: dict[str, str]) -> Diagnostic | No
             (f"use `ent:{node.name}`, which belongs to this pico",),
         )
     members = MODULES.get(node.domain)
+    if node.domain in NOT_OURS:
+        return Diagnostic(
+            "K0412",
+            f"module `{node.domain}` is not part of this engine",
+            node.domain_span,
+            NOT_OURS[node.domain],
+            ("take it out; channels and the outbox do what it was used for",),
+        )
     if members is None:
         near = nearest(node.domain, [*MODULES, *aliases, "ent"])
         return Diagnostic(

@@ -233,3 +233,18 @@ def test_cli_explain_starts_no_parser() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.endswith("\nFalse\n")
+
+
+def test_automata_can_be_drawn(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "two.krl"
+    path.write_text(
+        "ruleset two { rule first { select when a b then a c } rule second { select when d e } }"
+    )
+    code, drawn, _ = run(capsys, "dump", "automata", "--dot", str(path))
+    assert code == 0
+    assert drawn.count("digraph") == 2
+    assert 'digraph "first" {' in drawn
+    assert 'c0 -> c1 [label="a:b"];' in drawn
+    code, _, err = run(capsys, "dump", "py", "--dot", str(path))
+    assert code == 2
+    assert "--dot goes with the stage `automata`" in err
