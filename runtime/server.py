@@ -22,6 +22,7 @@ from contextlib import ExitStack
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import NamedTuple
+from urllib.parse import quote
 
 from runtime import channel_server, limits
 from runtime.channel_server import Channels
@@ -144,12 +145,16 @@ def _not_bound(host: str, port: int, error: OSError, option: str) -> Fault:
 
 def shown_url(bound: socket.socket, host: str, scheme: str = "http") -> str:
     """The address to reach a bound socket at, from this machine."""
-    if bound.family == socket.AF_UNIX:
-        return f"{scheme}+unix:{bound.getsockname()}"
     port = bound.getsockname()[1]
     if host in ("0.0.0.0", "::", ""):
         host = "localhost"
     return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+
+def _channel_url(bound: socket.socket, host: str) -> str:
+    if bound.family == socket.AF_UNIX:
+        return f"pico+unix:{quote(bound.getsockname())}"
+    return shown_url(bound, host, "pico")
 
 
 class HttpServer:
@@ -210,7 +215,7 @@ class ChannelServer:
         loop = asyncio.get_running_loop()
         version = f"picos {engine_version()}"
         channels = Channels(engine, loop, token=token, version=version, trusts_time=trust_time)
-        urls = tuple(shown_url(bound, host, "pico") for bound in sockets)
+        urls = tuple(_channel_url(bound, host) for bound in sockets)
         for bound in sockets:
             if bound.family == socket.AF_UNIX:
                 channels.listens(

@@ -12,7 +12,7 @@ from bench.stored import CHILDREN, Tree, build, open_and_wake, store_alone
 from runtime.library import Engine
 from tests.harness.engine import InlineCompiler
 
-COUNT = 2000
+COUNT = 20_000
 
 
 @pytest.fixture(scope="module")
