@@ -45,6 +45,9 @@ class AnswerBook:
         self._clock = clock
         self._open: dict[tuple[str, str], _Open] = {}
         self._expired = 0
+        # No bucket before this one holds anything, so none is looked into for a fresh key.
+        first = next(store.scan("answer", b""), None)
+        self._oldest = 0 if first is None else int.from_bytes(first[0][:8], "big")
         last = next(store.scan("answer", b"", reverse=True), None)
         self._latest = 0 if last is None else int.from_bytes(last[0][:8], "big")
 
@@ -104,7 +107,10 @@ class AnswerBook:
 
     def _find(self, eci: str, key: str) -> tuple[bytes, Any] | None:
         now = self._bucket()
-        for bucket in range(now, max(now - answer_buckets_kept, -1), -1):
+        if not self._oldest:
+            # Nothing was ever stored: the first bucket with an answer will be this one or a later.
+            self._oldest = now
+        for bucket in range(now, max(now - answer_buckets_kept, self._oldest - 1, -1), -1):
             row = self._store.get("answer", answer_key(bucket, "", eci, key))
             if row is not None:
                 digest, answer = decode_record(row, "answer")
