@@ -28,12 +28,11 @@ _encode = msgspec.msgpack.Encoder(order="deterministic").encode
 class _Open:
     """A keyed event that is not answered yet, and everybody who asked for it."""
 
-    __slots__ = ("answer", "digest", "waiting")
+    __slots__ = ("digest", "waiting")
 
     def __init__(self, digest: bytes, done: Done) -> None:
         self.digest = digest
         self.waiting = [done]
-        self.answer: Any = None
 
 
 class AnswerBook:

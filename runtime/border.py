@@ -70,10 +70,22 @@ def to_json(value: Value) -> Value:
     t = type(value)
     if t is str or t is int or value is None or t is bool or t is float:
         return value
+    if t is dict and len(value) <= _FEW:
+        # Most maps that cross are small and flat: nothing to change, nothing to count.
+        for item in value.values():
+            ti = type(item)
+            if ti is str:
+                if len(item) > _SHORT:
+                    break
+            elif ti is not int and item is not None and ti is not bool and ti is not float:
+                break
+        else:
+            return value
     return _to_json(value, [value_bytes_max], value_depth_max)
 
 
 _GONE = object()
+_FEW, _SHORT = 16, 4096
 
 
 def _to_json(value: Value, left: list[int], depth: int) -> Value:

@@ -49,7 +49,6 @@ class EngineFace(Protocol):
         /,
         *,
         key: str | None = None,
-        external: bool = True,
     ) -> None: ...
 
     def post_signal(
@@ -334,7 +333,7 @@ class Api:
         done: Callable[[Any], None],
     ) -> None:
         key = request.head.key
-        self._engine.post(eci, domain, name, attrs, done, key=key, external=True)
+        self._engine.post(eci, domain, name, attrs, done, key=key)
 
     def _answer(self, exchange: Exchange, is_sky: bool = False) -> Callable[[Any], None]:
         """The `done` of an event that is waited for."""

@@ -139,13 +139,8 @@ class Engine:
         *,
         time_ms: int | None = None,
         key: str | None = None,
-        external: bool = True,
     ) -> None:
-        """Have an event evaluated: no coroutine, `done(answer or Fault)` after the commit.
-
-        `external` is for symmetry with other transports: a caller of the library is outside.
-        """
-        del external
+        """Have an event evaluated: no coroutine, `done(answer or Fault)` after the commit."""
         self.core.post(eci, domain, name, attrs, done, time_ms=time_ms, key=key)
 
     def post_signal(

@@ -12,6 +12,7 @@ import json
 import sys
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from itertools import count
 from time import process_time_ns
@@ -49,9 +50,7 @@ with lang.ruleset("ex"):
         c.q << (m.name == "q") & (m.t > c.p.t) & (m.t <= c.p.t + LIMIT_MS),
     )(on("p_before_q"))
     lang.when_all(
-        (m.name == "order")
-        & m.amount.matches("[0-9]+")
-        & m.sku.matches("[A-Z][A-Z]-[0-9]+")
+        (m.name == "order") & m.amount.matches("[0-9]+") & m.sku.matches("[A-Z][A-Z]-[0-9]+")
     )(on("order"))
 
 
@@ -63,10 +62,9 @@ def stretch(cycle: list[tuple[str, dict[str, str]]], events: int) -> dict[str, A
     for _ in range(events):
         sent = next(number)
         name, attrs = cycle[sent % len(cycle)]
-        try:
+        # Its way to say that no rule takes an event.
+        with suppress(refused):
             post("ex", {"name": name, **attrs, "t": START_MS + sent})
-        except refused:  # its way to say that no rule takes an event
-            pass
     return {"cpu_us": (process_time_ns() - begin) / 1000, "fired": dict(fired)}
 
 

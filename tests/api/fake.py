@@ -57,11 +57,10 @@ class FakeEngine:
         done: Callable[[Any], object],
         *,
         key: str | None = None,
-        external: bool = True,
     ) -> None:
         if name == "bug":
             raise ZeroDivisionError
-        self.calls.append(("event", eci, domain, name, attrs, key, external))
+        self.calls.append(("event", eci, domain, name, attrs, key))
         self._answer(eci, name, {"eid": "cE", "directives": []}, done)
 
     def post_signal(

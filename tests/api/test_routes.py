@@ -15,20 +15,20 @@ A1 = {"a": "1", "_headers": HEADERS}
 ROUTES: list[tuple[str, tuple[Any, ...]]] = [
     ("/c/cA/event/d/n?a=1", ("signal", "cA", "d", "n", A1, None)),
     ("/c/cA/event/d/n/?a=1", ("signal", "cA", "d", "n", A1, None)),
-    ("/c/cA/event-wait/d/n?a=1", ("event", "cA", "d", "n", A1, None, True)),
-    ("http://other/c/cA/event-wait/d/n?a=1", ("event", "cA", "d", "n", A1, None, True)),
+    ("/c/cA/event-wait/d/n?a=1", ("event", "cA", "d", "n", A1, None)),
+    ("http://other/c/cA/event-wait/d/n?a=1", ("event", "cA", "d", "n", A1, None)),
     ("/c/cA/query/r.s/f?a=1", ("query", "cA", "r.s", "f", A1)),
     ("/c/cA/query/r.s/f.json?a=1", ("query", "cA", "r.s", "f", A1)),
     ("/c/cA/event/d/n/query/r/q.x?a=1", ("event-query", "cA", "d", "n", A1, "r", "q.x", A1)),
-    ("/sky/event/cA/none/d/n?a=1", ("event", "cA", "d", "n", A1, None, True)),
-    ("/sky/event/cA/e5/d/n?a=1", ("event", "cA", "d", "n", {**A1, "__eid": "e5"}, None, True)),
+    ("/sky/event/cA/none/d/n?a=1", ("event", "cA", "d", "n", A1, None)),
+    ("/sky/event/cA/e5/d/n?a=1", ("event", "cA", "d", "n", {**A1, "__eid": "e5"}, None)),
     (
         "/sky/event/cA/e5/d/n?__eid=x",
-        ("event", "cA", "d", "n", {"__eid": "x", "_headers": HEADERS}, None, True),
+        ("event", "cA", "d", "n", {"__eid": "x", "_headers": HEADERS}, None),
     ),
     ("/sky/cloud/cA/r.s/f?a=1", ("query", "cA", "r.s", "f", A1)),
-    ("/c/c%41/event-wait/d%2Fe/%C3%A9?a=1", ("event", "cA", "d/e", "é", A1, None, True)),
-    ("/c/%20/event-wait/d/n?a=1", ("event", " ", "d", "n", A1, None, True)),
+    ("/c/c%41/event-wait/d%2Fe/%C3%A9?a=1", ("event", "cA", "d/e", "é", A1, None)),
+    ("/c/%20/event-wait/d/n?a=1", ("event", " ", "d", "n", A1, None)),
 ]
 
 

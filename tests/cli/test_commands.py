@@ -96,12 +96,12 @@ def call_without_headers(call: tuple[Any, ...]) -> tuple[Any, ...]:
 DONE: list[tuple[list[str], tuple[Any, ...], str]] = [
     (
         ["event", "cA", "say", "hello", "n=2", "who=Zoë"],
-        ("event", "cA", "say", "hello", {"n": 2, "who": "Zoë"}, None, True),
+        ("event", "cA", "say", "hello", {"n": 2, "who": "Zoë"}, None),
         'eid cE\n  hello {"to": "Zoë"}  (a.b: greet)\n  bare   (a.b: greet)\n',
     ),
     (
         ["event", "root", "d/e", "é f", "--json-attrs", '{"a":{"b":[1]},"n":1}', "n=2"],
-        ("event", "cROOT", "d/e", "é f", {"a": {"b": [1]}, "n": 2}, None, True),
+        ("event", "cROOT", "d/e", "é f", {"a": {"b": [1]}, "n": 2}, None),
         "eid cE\n",
     ),
     (["event", "cA", "d", "n", "--async"], ("signal", "cA", "d", "n", {}, None), "cE\n"),
