@@ -39,7 +39,7 @@ def test_home_is_held_by_one_process(tmp_path: Path) -> None:
         assert caught.value.code == "R3001"
         assert token not in str(caught.value)
         address = read_address(path)
-        assert address == ("http://127.0.0.1:1", token, other.pid)
+        assert address == ("http://127.0.0.1:1", token, other.pid, ())
     assert other.returncode == 9
     # The killed engine's address file is still there, and means nothing any more.
     assert (path / "engine.json").exists()
