@@ -1,6 +1,5 @@
 """The matcher's bench measures what it says without any peer, and notices wrong work."""
 
-import asyncio
 import shutil
 import sys
 from pathlib import Path
@@ -57,14 +56,15 @@ def test_tables_without_peers() -> None:
     text = bench.show([], ["select-when: see --peer"], 1, PART)
     assert "| select-when: see --peer | not measured |" in text
     assert "| core, 10,000 other rules |" in text
-    assert "| engine, W3, 1,000 rules |" in text
+    rows = {
+        cells[1].strip(): cells
+        for cells in (line.split("|") for line in text.splitlines())
+        if len(cells) > 4
+    }
+    assert not rows["engine, W3, 10 rules"][3].strip()
+    assert float(rows["engine, W3, 1,000 rules"][3].split()[0]) > 0
+    assert float(rows["limit row of W3, 1,000 requests"][3].split()[0]) > 0
     assert "| n patterns on one event |" in text
-
-
-def test_few_and_many_rules_in_the_engine() -> None:
-    few, many, same = asyncio.run(bench.engine_rows(1, PART))
-    assert not few[2]
-    assert all(float(row[2].split()[0]) > 0 for row in (many, same))
 
 
 @pytest.mark.parametrize(
@@ -78,12 +78,19 @@ def test_a_peer_that_is_not_there_is_said(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(shutil, "which", lambda name: name)
+    monkeypatch.setattr(shutil, "which", str)
     value = tmp_path if option == "--peer" else Path(sys.executable)
     assert bench.main([option, str(value), "--rounds", "1"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("bench.matcher: ")
     assert said in error
+
+
+def test_a_path_that_is_no_interpreter_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert bench.main(["--durable", str(tmp_path / "python"), "--rounds", "1"]) == 2
+    assert "is no interpreter" in capsys.readouterr().err
 
 
 def test_wrong_work_of_a_peer_is_noticed() -> None:
