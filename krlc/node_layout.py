@@ -215,22 +215,22 @@ class NodeLayout:
         doc = self.doc(node)
         return Join(("(", Nest(doc), ")")) if first_text(doc).startswith("re#") else doc
 
-    def Null(self, node: n.Null) -> Doc:  # noqa: N802 - methods bear the names of node kinds
+    def Null(self, node: n.Null) -> Doc:
         return "null"
 
-    def Boolean(self, node: n.Boolean) -> Doc:  # noqa: N802
+    def Boolean(self, node: n.Boolean) -> Doc:
         return "true" if node.value else "false"
 
-    def Number(self, node: n.Number) -> Doc:  # noqa: N802
+    def Number(self, node: n.Number) -> Doc:
         return number_text(node.value)
 
-    def String(self, node: n.String) -> Doc:  # noqa: N802
+    def String(self, node: n.String) -> Doc:
         return string_text(node.value)
 
-    def Regexp(self, node: n.Regexp) -> Doc:  # noqa: N802
+    def Regexp(self, node: n.Regexp) -> Doc:
         return "re#" + node.pattern.replace("#", "\\#") + "#" + node.flags
 
-    def Chevron(self, node: n.Chevron) -> Doc:  # noqa: N802
+    def Chevron(self, node: n.Chevron) -> Doc:
         parts: list[Doc] = ["<<"]
         for part in merged_parts(node):
             if isinstance(part, n.String):
@@ -239,27 +239,27 @@ class NodeLayout:
                 parts += ["#{", self.doc(part), "}"]
         return Join((*parts, ">>"))
 
-    def Identifier(self, node: n.Identifier) -> Doc:  # noqa: N802
+    def Identifier(self, node: n.Identifier) -> Doc:
         return node.name
 
-    def DomainIdentifier(self, node: n.DomainIdentifier) -> Doc:  # noqa: N802
+    def DomainIdentifier(self, node: n.DomainIdentifier) -> Doc:
         return f"{node.domain}:{node.name}"
 
-    def Array(self, node: n.Array) -> Doc:  # noqa: N802
+    def Array(self, node: n.Array) -> Doc:
         return self._list("[", node.items, "]", node.span)
 
-    def Map(self, node: n.Map) -> Doc:  # noqa: N802
+    def Map(self, node: n.Map) -> Doc:
         return self._list("{", node.entries, "}", node.span)
 
-    def MapEntry(self, node: n.MapEntry) -> Doc:  # noqa: N802
+    def MapEntry(self, node: n.MapEntry) -> Doc:
         return Join((string_text(node.key.value), ": ", self.doc(node.value)))
 
-    def Unary(self, node: n.Unary) -> Doc:  # noqa: N802
+    def Unary(self, node: n.Unary) -> Doc:
         operand = self._operand(node.operand, _UNARY)
         gap = " " if node.operator == "not" or first_text(operand)[:1] in ("+", "-") else ""
         return Join((node.operator, gap, operand))
 
-    def Infix(self, node: n.Infix) -> Doc:  # noqa: N802
+    def Infix(self, node: n.Infix) -> Doc:
         power = _power(node)
         chain: list[n.Infix] = []
         first: n.Node = node
@@ -271,7 +271,7 @@ class NodeLayout:
             docs += [LINE, part.operator + " ", self._operand(part.right, power + 1)]
         return Group(docs[0], Nest(Join(docs[1:])))
 
-    def Conditional(self, node: n.Conditional) -> Doc:  # noqa: N802
+    def Conditional(self, node: n.Conditional) -> Doc:
         docs = [self._choice(node)]
         rest: n.Node = node.alternate
         while isinstance(rest, n.Conditional):
@@ -328,17 +328,17 @@ class NodeLayout:
             return Group("(", Nest(Join((SOFT, inside))), SOFT, ")")
         return Join(("(", before, ", " if len(docs) > 1 else "", docs[-1], ")"))
 
-    def Argument(self, node: n.Argument) -> Doc:  # noqa: N802
+    def Argument(self, node: n.Argument) -> Doc:
         if node.name is None:
             return self.doc(node.value)
         return Join((f"{node.name.name} = ", self.doc(node.value)))
 
-    def Parameter(self, node: n.Parameter) -> Doc:  # noqa: N802
+    def Parameter(self, node: n.Parameter) -> Doc:
         if node.default is None:
             return node.name.name
         return Join((f"{node.name.name} = ", self.doc(node.default)))
 
-    def Declaration(self, node: n.Declaration) -> Doc:  # noqa: N802
+    def Declaration(self, node: n.Declaration) -> Doc:
         return Join((f"{node.name.name} = ", self.doc(node.value)))
 
     def _parameters(self, node: n.Function | n.DefAction) -> Doc:
@@ -347,14 +347,14 @@ class NodeLayout:
         closed = self.margin.find(")", last)
         return self._list("(", node.parameters, ")", Span(opened, closed + 1))
 
-    def Function(self, node: n.Function) -> Doc:  # noqa: N802
+    def Function(self, node: n.Function) -> Doc:
         head = Join(("function", self._parameters(node), " "))
         if node.body or self.margin.is_between(node.span.start, node.span.end):
             items = (*node.body, node.result)
             return Join((head, self._block(items, node.span.end - 1, is_code=True)))
         return Group(head, "{", Nest(Join((LINE, self.doc(node.result)))), LINE, "}")
 
-    def DefAction(self, node: n.DefAction) -> Doc:  # noqa: N802
+    def DefAction(self, node: n.DefAction) -> Doc:
         head = Join(("defaction", self._parameters(node), " "))
         close = node.span.end - 1
         block, result = node.action_block, node.result
@@ -376,7 +376,7 @@ class NodeLayout:
         doc = self.doc(node)
         return Join(("(", Nest(doc), ")")) if _event_power(node) < power else doc
 
-    def EventOperator(self, node: n.EventOperator) -> Doc:  # noqa: N802
+    def EventOperator(self, node: n.EventOperator) -> Doc:
         if node.prefix:
             count = "" if node.count is None else f" {node.count} "
             return self._event_list(node.operator + count, node.operands)
@@ -398,7 +398,7 @@ class NodeLayout:
         inside = separated([self.doc(operand) for operand in operands], join(",", LINE))
         return Group(operator, "(", Nest(Join((SOFT, inside))), SOFT, ")")
 
-    def EventGroup(self, node: n.EventGroup) -> Doc:  # noqa: N802
+    def EventGroup(self, node: n.EventGroup) -> Doc:
         docs: list[Doc] = [f"{node.operator} {node.count} (", self.doc(node.event), ")"]
         aggregator = node.event.aggregator
         if aggregator is not None:
@@ -406,7 +406,7 @@ class NodeLayout:
             docs.append(f" {aggregator.operator}({names})")
         return Join(docs)
 
-    def BaseEvent(self, node: n.BaseEvent) -> Doc:  # noqa: N802
+    def BaseEvent(self, node: n.BaseEvent) -> Doc:
         docs: list[Doc] = []
         for match in node.matches:
             docs += [LINE, match.key.name + " ", self.doc(match.value)]
@@ -419,7 +419,7 @@ class NodeLayout:
         head = f"{node.domain.name} {node.name.name}"
         return Group(head, Nest(Join((*docs, *tail)))) if docs or tail else head
 
-    def SelectWhen(self, node: n.SelectWhen) -> Doc:  # noqa: N802
+    def SelectWhen(self, node: n.SelectWhen) -> Doc:
         docs: list[Doc] = ["select when ", self.doc(node.event)]
         if node.within is not None:
             limit = self._after_word(node.within.limit)
@@ -428,21 +428,21 @@ class NodeLayout:
             docs.append(Nest(Join((LINE, "within ", limit, " " + unit))))
         return Group(*docs)
 
-    def SelectWhere(self, node: n.SelectWhere) -> Doc:  # noqa: N802
+    def SelectWhere(self, node: n.SelectWhere) -> Doc:
         return Join(("select where ", self.doc(node.condition)))
 
     # --- Rules ------------------------------------------------------------------------------------
 
-    def ForEach(self, node: n.ForEach) -> Doc:  # noqa: N802
+    def ForEach(self, node: n.ForEach) -> Doc:
         return Join(("foreach ", self._after_word(node.expression), " " + _setting(node.names)))
 
-    def Action(self, node: n.Action) -> Doc:  # noqa: N802
+    def Action(self, node: n.Action) -> Doc:
         label = "" if node.label is None else f"{node.label.name} => "
         arguments = self._arguments(node.arguments, node.arguments_span)
         setting = " " + _setting(node.setting) if node.setting else ""
         return Join((label, self.doc(node.name), arguments, setting))
 
-    def ActionBlock(self, node: n.ActionBlock) -> Doc:  # noqa: N802
+    def ActionBlock(self, node: n.ActionBlock) -> Doc:
         docs: list[Doc] = []
         if node.condition is not None:
             docs += ["if ", self._after_word(node.condition), " then"]
@@ -465,7 +465,7 @@ class NodeLayout:
             _Stretch(Span(start, close + 1), lambda: Join(("pre ", self._block(node.pre, close))))
         ]
 
-    def Rule(self, node: n.Rule) -> Doc:  # noqa: N802
+    def Rule(self, node: n.Rule) -> Doc:
         opened = self.margin.find("{", node.name.span.end)
         parts: list[Any] = [] if node.select is None else [node.select]
         parts += node.foreach
@@ -474,7 +474,7 @@ class NodeLayout:
         state = f" is {node.state}" if node.state else ""
         return Join((f"rule {node.name.name}{state} ", self._block(parts, node.span.end - 1)))
 
-    def Postlude(self, node: n.Postlude) -> Doc:  # noqa: N802
+    def Postlude(self, node: n.Postlude) -> Doc:
         if node.form == "always":
             blocks = [("always", node.always)]
         else:
@@ -497,14 +497,14 @@ class NodeLayout:
         name = f"{target.domain}:{target.name}"
         return name if path is None else Join((name, "{", self.doc(path), "}"))
 
-    def Assign(self, node: n.Assign) -> Doc:  # noqa: N802
+    def Assign(self, node: n.Assign) -> Doc:
         target = self._target(node.target, node.path)
         return Join((target, " := ", self.doc(node.value)))
 
-    def Clear(self, node: n.Clear) -> Doc:  # noqa: N802
+    def Clear(self, node: n.Clear) -> Doc:
         return Join(("clear ", self._target(node.target, node.path)))
 
-    def EventSpec(self, node: n.EventSpec) -> Doc:  # noqa: N802
+    def EventSpec(self, node: n.EventSpec) -> Doc:
         domain = "" if node.domain is None else f"{node.domain.name} "
         return Join((f"{domain}event ", self.doc(node.expression)))
 
@@ -515,11 +515,11 @@ class NodeLayout:
         gap = " " if isinstance(value, n.Map | n.Array) else LINE
         return [gap, word + " ", self.doc(value)]
 
-    def Raise(self, node: n.Raise) -> Doc:  # noqa: N802
+    def Raise(self, node: n.Raise) -> Doc:
         docs = [self.doc(node.event), *self._clause("for", node.for_rid)]
         return Group("raise ", Nest(Join((*docs, *self._clause("attributes", node.attributes)))))
 
-    def Schedule(self, node: n.Schedule) -> Doc:  # noqa: N802
+    def Schedule(self, node: n.Schedule) -> Doc:
         docs = [self.doc(node.event)]
         clauses = (("at", node.at), ("repeat", node.repeat), ("attributes", node.attributes))
         for word, value in clauses:
@@ -529,16 +529,16 @@ class NodeLayout:
             docs += [LINE, f"setting({node.setting.name})"]
         return Group("schedule ", Nest(Join(docs)))
 
-    def Log(self, node: n.Log) -> Doc:  # noqa: N802
+    def Log(self, node: n.Log) -> Doc:
         return Join((f"log {node.level} ", self.doc(node.expression)))
 
-    def Error(self, node: n.Error) -> Doc:  # noqa: N802
+    def Error(self, node: n.Error) -> Doc:
         return Join((f"error {node.level} ", self.doc(node.expression)))
 
-    def Last(self, node: n.Last) -> Doc:  # noqa: N802
+    def Last(self, node: n.Last) -> Doc:
         return "last"
 
-    def Guarded(self, node: n.Guarded) -> Doc:  # noqa: N802
+    def Guarded(self, node: n.Guarded) -> Doc:
         statement = self.doc(node.statement)
         if node.condition is None:
             return Join((statement, " on final"))
@@ -546,16 +546,16 @@ class NodeLayout:
 
     # --- Rulesets ---------------------------------------------------------------------------------
 
-    def MetaText(self, node: n.MetaText) -> Doc:  # noqa: N802
+    def MetaText(self, node: n.MetaText) -> Doc:
         return Join((f"{node.key.name} ", self.doc(node.value)))
 
-    def MetaLogging(self, node: n.MetaLogging) -> Doc:  # noqa: N802
+    def MetaLogging(self, node: n.MetaLogging) -> Doc:
         return f"logging {'on' if node.is_on else 'off'}"
 
-    def MetaKey(self, node: n.MetaKey) -> Doc:  # noqa: N802
+    def MetaKey(self, node: n.MetaKey) -> Doc:
         return Join((f"{node.key.name} {node.name.name} ", self.doc(node.value)))
 
-    def MetaUse(self, node: n.MetaUse) -> Doc:  # noqa: N802
+    def MetaUse(self, node: n.MetaUse) -> Doc:
         alias = "" if node.alias is None else f" alias {node.alias.name}"
         head = f"use module {node.rid.value}{alias}"
         if not node.configuration:
@@ -565,23 +565,23 @@ class NodeLayout:
             docs += [LINE, "and " if docs else "with ", self.doc(declaration)]
         return Group(head, Nest(Join(docs)))
 
-    def MetaErrors(self, node: n.MetaErrors) -> Doc:  # noqa: N802
+    def MetaErrors(self, node: n.MetaErrors) -> Doc:
         return f"errors to {node.rid.value}"
 
-    def MetaConfigure(self, node: n.MetaConfigure) -> Doc:  # noqa: N802
+    def MetaConfigure(self, node: n.MetaConfigure) -> Doc:
         docs: list[Doc] = []
         for declaration in node.declarations:
             docs += [HARD if len(node.declarations) > 1 else LINE, self.doc(declaration)]
         return Group("configure using", Nest(Join(docs)))
 
-    def MetaNames(self, node: n.MetaNames) -> Doc:  # noqa: N802
+    def MetaNames(self, node: n.MetaNames) -> Doc:
         return Join((f"{node.kind} ", _names(node.names)))
 
-    def MetaProvidesKeys(self, node: n.MetaProvidesKeys) -> Doc:  # noqa: N802
+    def MetaProvidesKeys(self, node: n.MetaProvidesKeys) -> Doc:
         rids = ", ".join(rid.value for rid in node.rids)
         return Join(("provides keys ", _names(node.names), f" to {rids}"))
 
-    def Meta(self, node: n.Meta) -> Doc:  # noqa: N802
+    def Meta(self, node: n.Meta) -> Doc:
         return Join(("meta ", self._block(node.properties, node.span.end - 1)))
 
     def _global(self, node: n.Ruleset, after: int) -> list[_Stretch]:
@@ -596,7 +596,7 @@ class NodeLayout:
 
         return [_Stretch(Span(start, close + 1), make)]
 
-    def Ruleset(self, node: n.Ruleset) -> Doc:  # noqa: N802
+    def Ruleset(self, node: n.Ruleset) -> Doc:
         opened = self.margin.find("{", node.rid.span.end)
         parts: list[Any] = []
         if node.version is not None:
