@@ -31,29 +31,29 @@ from runtime.modules.schedule import *
 from runtime.modules.time import *
 from runtime.operators.paths import item as item
 from runtime.patterns import Pattern
-from runtime.patterns import compile_pattern as pattern  # noqa: F401
+from runtime.patterns import compile_pattern as pattern
 from runtime.stdlib import OPERATORS
 from runtime.turn import LAST as LAST
 from runtime.turn import UNFIRED, UNFIRED_ROUND
 from runtime.values import (
-    add,  # noqa: F401
-    cmp_text,  # noqa: F401
-    div,  # noqa: F401
-    ge,  # noqa: F401
-    gt,  # noqa: F401
-    le,  # noqa: F401
-    like,  # noqa: F401
-    lt,  # noqa: F401
-    member,  # noqa: F401
-    mod,  # noqa: F401
-    mul,  # noqa: F401
-    neg,  # noqa: F401
-    sub,  # noqa: F401
+    add,
+    cmp_text,
+    div,
+    ge,
+    gt,
+    le,
+    like,
+    lt,
+    member,
+    mod,
+    mul,
+    neg,
+    sub,
 )
-from runtime.values import compare as spaceship  # noqa: F401
-from runtime.values import concat as chevron  # noqa: F401
-from runtime.values import equal as eq  # noqa: F401
-from runtime.values import unequal as ne  # noqa: F401
+from runtime.values import compare as spaceship
+from runtime.values import concat as chevron
+from runtime.values import equal as eq
+from runtime.values import unequal as ne
 
 rule = Rule
 use = Use
