@@ -5,7 +5,8 @@ The passes, in order; each is a function from value to value, and `dump` prints 
     source.py       text, spans, points
     lexer.py        words typed with the help of the parser's state (parse_table.py)
     parser.py       text -> nodes.py, through builder.py and literals.py; recovery.py goes on after
-                    an error that faults.py words; grammar.py makes krl.table of krl.lark
+                    an error that faults.py words; grammar.py makes krl.table of krl.lark;
+                    regexps.py judges patterns with `ecma`
     names.py        scopes; every name becomes a symbol
     modules.py      domains, built-in members, used modules
     checks.py       structure: arity, actions, postlude, meta, deprecated forms
@@ -18,9 +19,11 @@ compilation.py runs them; soundness.py says what they still may in a text with s
 Around them: diagnostics.py, codes.py with its pages.py (pages_text.py, pages_syntax.py,
 pages_names.py, pages_rules.py, pages_values.py) and spell.py: what people see; printer.py with
 node_layout.py, layout.py and comments.py: `krlc fmt`; node_dump.py; library.py: the names of the
-standard library; recursion.py; bundle.py; version.py; cli.py; worker.py for engines.
+standard library; recursion.py; bundle.py with picotypes.py; version.py; cli.py; worker.py for
+engines.
 
-Nothing here imports `runtime` or `ext`, and only cli.py and grammar.py read files.
+Nothing here imports `runtime` or `ext` (`ecma` is shared with the engine); only cli.py and
+grammar.py read files.
 """
 
 from __future__ import annotations

@@ -9,7 +9,6 @@ that keeps the tree whole.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -17,24 +16,12 @@ import msgspec
 
 from krlc import nodes
 from krlc.diagnostics import Diagnostic
+from krlc.regexps import CHARACTERS_MAX, malformed
 from krlc.source import Span
 
 _Values = list[Any]
 _Places = list[int]
 BuildFunction = Callable[[_Values, _Places, _Places], Any]
-
-# A pattern made of these parts only is a regular expression for certain, and needs no engine to
-# say so: most patterns in rulesets are of this kind. Every repetition is possessive, so that a
-# hostile pattern costs no more than its length.
-_CLASS = r"\[\^?(?:[a-z]-z|a-[a-z]|A-Z|0-9|\\[dDwWsS.]|[^\\\]\[^-])++-?\]"
-_ATOM = rf"(?:[^\\()\[\]{{}}*+?|^$]|\\[dDwWsSnrtfv\\./*+?^$()\[\]{{}}|\"-]|{_CLASS})[*+?]?"
-is_plain_pattern = re.compile(
-    rf"(?:{_ATOM}|\((?:\?:)?(?:{_ATOM})++(?:\|(?:{_ATOM})++)*+\)[*+?]?|[\^$|])*+"
-).fullmatch
-
-
-PATTERN_CHARACTERS_MAX = 10_000
-"""As many as engines take; far longer ones can exhaust the stack of the engine that checks them."""
 
 
 def _span(starts: _Places, ends: _Places) -> Span:
@@ -90,36 +77,19 @@ class Builder:
                     (f"write `{token[: close + 1]}{''.join(dict.fromkeys(flags))}`",),
                 )
             )
-        if len(pattern) > PATTERN_CHARACTERS_MAX:
+        if len(pattern) > CHARACTERS_MAX:
             self.faults.append(
                 Diagnostic(
                     "K0109",
                     "regular expression is too long",
                     node.span,
-                    f"more than {PATTERN_CHARACTERS_MAX:,} characters",
+                    f"more than {CHARACTERS_MAX:,} characters",
                     ("search in an array or map instead of a long list of alternatives",),
                 )
             )
-        elif is_plain_pattern(pattern) is None:
-            self._check_pattern(node)
+        elif (fault := malformed(node)) is not None:
+            self.faults.append(fault)
         return node
-
-    def _check_pattern(self, node: nodes.Regexp) -> None:
-        import regress
-
-        try:
-            regress.Regex(node.pattern)
-        except regress.RegressError as fault:
-            reason = str(fault).rstrip(".")
-            self.faults.append(
-                Diagnostic(
-                    "K0106",
-                    "regular expression is malformed",
-                    node.span,
-                    reason[:1].lower() + reason[1:],
-                    ("a backslash before one of `\\ ^ $ . * + ? ( ) [ ] { } |` makes it plain",),
-                )
-            )
 
     def boolean(self, v: _Values, s: _Places, e: _Places) -> nodes.Boolean:
         return nodes.Boolean(_span(s, e), v[0] == "true")

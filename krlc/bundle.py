@@ -15,7 +15,7 @@ import json
 import marshal
 import sys
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from itertools import pairwise
 from typing import Any
@@ -30,10 +30,11 @@ MARSHAL_VERSION = 2
 _DATE = (1980, 1, 1, 0, 0, 0)
 
 
-def write_bundle(rulesets: Iterable[Compiled]) -> bytes:
-    """Pack compiled rulesets.
+def write_bundle(rulesets: Iterable[Compiled], types: Sequence[dict[str, Any]] = ()) -> bytes:
+    """Pack compiled rulesets, and the pico types that name them.
 
-    Raises: ValueError for a ruleset with errors, for two with one id, and for none at all.
+    Raises: ValueError for a ruleset with errors, for two rulesets or types with one name, and for
+    no ruleset at all.
     """
     ordered = sorted(rulesets, key=lambda compiled: compiled.rid)
     if not ordered:
@@ -59,8 +60,19 @@ def write_bundle(rulesets: Iterable[Compiled]) -> bytes:
             }
         )
         files |= {f"{compiled.rid}/{name}": data for name, data in parts.items()}
-    index = {"format": FORMAT, "compiler": VERSION, "rulesets": rows}
+    index: dict[str, Any] = {"format": FORMAT, "compiler": VERSION, "rulesets": rows}
+    if types:
+        files["types.json"] = _types_file(types)
+        index["types_hash"] = _hash(files["types.json"])
     return _zip({"bundle.json": canonical_json(index), **files})
+
+
+def _types_file(types: Sequence[dict[str, Any]]) -> bytes:
+    ordered = sorted(types, key=lambda one: str(one["name"]))
+    for one, other in pairwise(ordered):
+        if one["name"] == other["name"]:
+            raise ValueError(f"two pico types are called {one['name']}")
+    return canonical_json(ordered)
 
 
 def ruleset_files(compiled: Compiled) -> dict[str, bytes]:
@@ -74,16 +86,20 @@ def ruleset_files(compiled: Compiled) -> dict[str, bytes]:
     }
 
 
-def identity(rulesets: Iterable[Compiled]) -> str:
+def identity(rulesets: Iterable[Compiled], types: Sequence[dict[str, Any]] = ()) -> str:
     """Compute a bundle's identity: lower-case hex SHA-256 over (id, source, manifest) hashes.
 
-    Shapes: the lines that are hashed are `rid source_hash manifest_hash`, sorted, each with its LF.
+    Shapes: the lines that are hashed are `rid source_hash manifest_hash`, sorted, each with its LF;
+    with pico types one more, `types hash`, stands at the end.
     """
     lines = []
     for compiled in rulesets:
         manifest_hash = _hash(canonical_json(compiled.manifest))
         lines.append(f"{compiled.rid} {compiled.source.hash} {manifest_hash}\n")
-    return _hash("".join(sorted(lines)).encode())
+    lines.sort()
+    if types:
+        lines.append(f"types {_hash(_types_file(types))}\n")
+    return _hash("".join(lines).encode())
 
 
 def canonical_json(value: Any) -> bytes:

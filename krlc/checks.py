@@ -11,6 +11,7 @@ from krlc import nodes as n
 from krlc.diagnostics import Diagnostic
 from krlc.library import MODULES, OPERATORS, VARIADIC
 from krlc.names import Names, base_events
+from krlc.regexps import slow
 from krlc.source import Span
 
 CALLABLE = ("Function", "Unknown")
@@ -168,6 +169,10 @@ class _Checker:
             self.parameters(node.parameters)
         elif isinstance(node, (n.Assign, n.Clear)):
             self.assign(node)
+        elif isinstance(node, n.Regexp):
+            warning = slow(node)
+            if warning is not None:
+                self.found.append(warning)
         elif isinstance(node, n.Guarded) and isinstance(node.statement, n.Declaration):
             self.error(
                 "K0602",
@@ -263,14 +268,17 @@ class _Checker:
                     "name it, or move it before the named ones",
                 )
 
-    def arity(self, node: n.Call, params: tuple[str, ...], extra: int, name: str) -> None:
+    def arity(
+        self, node: n.Call | n.Action, params: tuple[str, ...], extra: int, name: str
+    ) -> None:
         """Surplus and unknown arguments are ignored when the code runs, so they are warned of."""
         count = extra + sum(1 for a in node.arguments if a.name is None)
         if count > len(params) and name not in VARIADIC:
+            is_given = node.arguments or isinstance(node, n.Action)
             self.warn(
                 "K0703",
                 f"`{name}` takes {_count(len(params))}",
-                node.arguments[-1].span if node.arguments else node.arguments_span,
+                node.arguments[-1].span if is_given else node.arguments_span,
                 f"{count} given, the last {_count(count - len(params), 'is', 'are')} ignored",
             )
         for argument in node.arguments:
@@ -331,6 +339,8 @@ class _Checker:
                     f"a {member.kind}",
                     "use it in `pre` or in an argument",
                 )
+            elif member is not None:
+                self.arity(node, member.params, 0, f"{node.name.domain}:{node.name.name}")
             self.policies(node)
             return
         symbol = self.names.symbols.get(id(node.name))
@@ -342,6 +352,11 @@ class _Checker:
                 f"a {symbol.static.lower()}",
                 "use it in `pre` or in an argument",
             )
+        elif symbol is not None and symbol.kind == "library":
+            self.arity(node, OPERATORS[symbol.name].params, 0, symbol.name)
+        elif symbol is not None and isinstance(symbol.value, n.DefAction):
+            params = tuple(p.name.name for p in symbol.value.parameters)
+            self.arity(node, params, 0, symbol.name)
 
     def policies(self, node: n.Action) -> None:
         """A channel made without policies lets everybody who has its ECI do everything."""

@@ -14,7 +14,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from krlc.version import VERSION
 
@@ -133,7 +133,10 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _build(options: argparse.Namespace) -> int:
-    compiled = _compile_all(options.files, is_url_name=True)
+    from krlc.picotypes import SUFFIX
+
+    sources = [name for name in options.files if not name.endswith(SUFFIX)]
+    compiled = _compile_all(sources, is_url_name=True)
     total = _Total()
     for one in compiled:
         shown = [d for d in one.diagnostics if d.severity == "error" or not options.quiet]
@@ -144,7 +147,8 @@ def _build(options: argparse.Namespace) -> int:
     from krlc.bundle import identity, write_bundle
 
     try:
-        data = write_bundle(compiled)
+        types = _read_types([name for name in options.files if name.endswith(SUFFIX)], compiled)
+        data = write_bundle(compiled, types)
     except ValueError as error:
         raise _UsageError(str(error)) from None
     name = options.output
@@ -159,8 +163,21 @@ def _build(options: argparse.Namespace) -> int:
         _write_folder(target, data)
     if not options.quiet:
         count = f"{len(compiled)} ruleset{'s' if len(compiled) > 1 else ''}"
-        print(f"{name}: {count}, {len(data):,} bytes, identity {identity(compiled)[:16]}")
+        if types:
+            count += f", {len(types)} pico type{'s' if len(types) > 1 else ''}"
+        print(f"{name}: {count}, {len(data):,} bytes, identity {identity(compiled, types)[:16]}")
     return OK
+
+
+def _read_types(names: Sequence[str], compiled: Sequence[Compiled]) -> list[dict[str, Any]]:
+    """The pico types of a bundle.
+
+    Raises: PicoTypeError, a ValueError.
+    """
+    from krlc.picotypes import read_type
+
+    rids = {one.rid for one in compiled}
+    return [read_type(_read(name, name).text, name, rids) for name in names]
 
 
 def _check(options: argparse.Namespace) -> int:

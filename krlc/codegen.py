@@ -268,6 +268,7 @@ class _Generator(Emitter):
         if node.how == "builtin":
             target = node.target.replace(":", "_")
             return group(f"krl.{target}(", ["cx", *arguments], ")", line)
+        self.has_calls = True
         if node.how == "module":
             alias, _, name = node.target.partition(":")
             return self.module_call("perform", alias, name, arguments, node.names, node.named, line)

@@ -49,7 +49,8 @@ def abi_name(name: str) -> str:
 class Emitter:
     """Lines under construction, and everything about expressions.
 
-    `has_event` tells that the code stands where the variable `event` is in scope.
+    `has_event` tells that the code stands where the variable `event` is in scope; `has_calls` that
+    the function being written calls one of KRL by its name.
     """
 
     def __init__(self, source: Source) -> None:
@@ -60,6 +61,7 @@ class Emitter:
         self.depth = 0
         self.loops = 0
         self.has_event = False
+        self.has_calls = False
         self.patterns: dict[tuple[str, str], str] = {}
         self.diagnostics: list[Diagnostic] = []
 
@@ -108,9 +110,16 @@ class Emitter:
         params: list[str | Doc] = [cx] if cx else []
         params.extend(f"{python}=None" for python, _, _ in closure.parameters)
         self.emit(cat(group(f"def {name}(", [*params, "*_"], ")"), ":"), span)
+        had_calls, self.has_calls = self.has_calls, False
+        start = len(self.out)
         self.indent += 1
         self.function_body(closure)
+        if self.has_calls:
+            # Whatever runs long comes by here, or through an operator that counts its rounds: a
+            # function that calls none by name does no more than its text, and is not counted.
+            self.out.insert(start, Line(self.indent, cat("krl.tick()"), self.line_of(span)))
         self.indent -= 1
+        self.has_calls = had_calls
 
     def function_body(self, closure: ir.Closure | ir.ActionClosure) -> None:
         start = len(self.out)
@@ -146,9 +155,12 @@ class Emitter:
         A callback of a library operator is called by position only, so its names do not matter.
         """
         outer, self.out = self.out, []
+        # Who calls a function that is a value counts the call.
+        had_calls = self.has_calls
         self.indent += 1
         self.function_body(node)
         self.indent -= 1
+        self.has_calls = had_calls
         inner, self.out = self.out, outer
         params = ", ".join([f"{python}=None" for python, _, _ in node.parameters] + ["*_"])
         is_plain = is_callback or all(python == krl for python, krl, _ in node.parameters)
@@ -352,10 +364,12 @@ class Emitter:
         return group(f"krl.{abi_name(node.name)}(", parts, ")", self.line_of(node.span))
 
     def x_CallGlobal(self, node: ir.CallGlobal) -> Doc:
+        self.has_calls = True
         parts: list[str | Doc] = ["cx", *(self.expr(a) for a in node.arguments)]
         return group(f"{node.python}(", parts, ")", self.line_of(node.span))
 
     def x_CallLocal(self, node: ir.CallLocal) -> Doc:
+        self.has_calls = True
         return group(
             f"{node.python}(", [self.expr(a) for a in node.arguments], ")", self.line_of(node.span)
         )
@@ -409,6 +423,7 @@ class Emitter:
         line: int,
     ) -> Doc:
         """A call of, or an action by, what a used module provides."""
+        self.has_calls = True
         head: list[str | Doc] = ["cx", quoted(alias), quoted(name)]
         if not names:
             return group(f"krl.module_{verb}(", [*head, *arguments], ")", line)
@@ -418,7 +433,12 @@ class Emitter:
         )
 
     def x_BuiltinValue(self, node: ir.BuiltinValue) -> Doc:
-        return cat(f"krl.bound(cx, krl.{node.domain}_{node.name})")
+        member = f"krl.{node.domain}_{node.name}"
+        if node.kind == "function":
+            return cat(f"krl.bound(cx, {member})")
+        name = quoted(f"{node.domain}:{node.name}")
+        params = tuple_of([quoted(param) for param in node.params])
+        return group(f"krl.built_in_{node.kind}(", ["cx", name, member, params], ")")
 
     def x_EntityGet(self, node: ir.EntityGet) -> Doc:
         return cat(f"cx.ent[{quoted(node.name)}]", line=self.line_of(node.span))

@@ -201,10 +201,12 @@ class ModuleCall(Item, frozen=True):
 
 
 class BuiltinValue(Item, frozen=True):
-    """A function of a built-in module as a value."""
+    """A function, action or actionfunction of a built-in module as a value."""
 
     domain: str
     name: str
+    kind: str
+    params: tuple[str, ...]
 
 
 class EntityGet(Item, frozen=True):

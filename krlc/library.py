@@ -3,8 +3,7 @@
 In: nothing. Out: `OPERATORS` by name and `MODULES` by domain and name: what `names`, `modules`,
 `checks` and `lower` need to know without running anything. The engine has its own table; a test
 holds the two together.
-Invariants: parameters are KRL's names in KRL's order; `kind` and `effect` say what the reference
-says, not what this version happens to have; `is_generated` says that.
+Invariant: parameters are KRL's names in KRL's order.
 """
 
 from __future__ import annotations
@@ -25,13 +24,12 @@ class Operator(NamedTuple):
 class Member(NamedTuple):
     """One member of a built-in module. `kind` is property, function, action or actionfunction.
 
-    `effect` is pure, reads, waits or acts; `is_generated` is false for what has no code yet.
+    `effect` is pure, reads, waits or acts.
     """
 
     kind: str
     params: tuple[str, ...]
     effect: str
-    is_generated: bool
 
 
 # One line each; in brackets the parameters, first the receiver.
@@ -134,6 +132,7 @@ property reads rid_url
 property reads rulesetURI
 property reads rulesetConfig
 property reads txnId
+function reads callingRID
 """,
     "ctx": """
 property reads picoId
@@ -152,7 +151,7 @@ function waits query(eci, rid, name, args)
 function reads logs
 action acts event(eci, domain, name, attrs, host)
 action acts eventQuery(eci, domain, name, attrs, rid, queryName, args)
-action acts newPico(rulesets)
+action acts newPico(rulesets, endowment)
 action acts delPico(eci)
 action acts newChannel(tags, eventPolicy, queryPolicy)
 action acts putChannel(eci, tags, eventPolicy, queryPolicy)
@@ -202,16 +201,6 @@ action acts patch{_HTTP}
 action acts delete{_HTTP}
 """,
 }
-# What has no code in this version: whole domains, and single members.
-_PENDING_DOMAINS = frozenset({"http"})
-_PENDING = frozenset(
-    {
-        "ctx:query",
-        "ctx:logs",
-        "ctx:eventQuery",
-        "ctx:flush",
-    }
-)
 
 
 def _read(signature: str) -> tuple[str, tuple[str, ...]]:
@@ -238,10 +227,9 @@ def _modules() -> dict[str, dict[str, Member]]:
         for line in lines.split("\n")[1:-1]:
             kind, effect, signature = line.split(" ", 2)
             name, params = _read(signature)
-            pending = domain in _PENDING_DOMAINS or f"{domain}:{name}" in _PENDING
-            members[name] = Member(kind, params, effect, not pending)
+            members[name] = Member(kind, params, effect)
     table["stdlib"] = {
-        name: Member(operator.kind.lower(), operator.params, operator.effect, True)
+        name: Member(operator.kind.lower(), operator.params, operator.effect)
         for name, operator in OPERATORS.items()
     }
     return table

@@ -1,7 +1,7 @@
 """Lowering: checked nodes become IR, with every construct that has no code yet refused by name.
 
 In: a `Ruleset` whose names, modules and checks found no error, its `Names`, and the automaton of
-each rule. Out: an `ir.Module` and diagnostics (K0801 for what is not generated yet, K0414, K0507).
+each rule. Out: an `ir.Module` and diagnostics (K0414, K0507).
 Invariants: spans are copied; nothing is dropped silently; a construct means one thing here,
 whatever spelling it had (method call or plain call, `fired` with `else` or `notfired`).
 """
@@ -289,8 +289,6 @@ class _Lowering(ExpressionLowering):
             how, target, value = "builtin", f"{action.name.domain}:{action.name.name}", None
             member = MODULES[action.name.domain][action.name.name]
             arguments = self.arranged(action.arguments, member.params, ())
-            if not member.is_generated:
-                self.pending(action.name.span, f"`{target}`")
             return ir.Perform(action.span, how, target, value, arguments, (), (), bind)
         symbol = self.names.of(action.name)
         if symbol.kind == "library":

@@ -1,8 +1,8 @@
 """Lowering of expressions: nodes become IR, with every name and call decided.
 
 In: expression nodes of a ruleset whose names, modules and checks found no error, and its `Names`.
-Out: `ir` expressions; notes of effects; a K0801 diagnostic for what has no code yet. Invariant: a
-method call and a plain call mean one thing here. Not here: statements, rules, rulesets (lower.py).
+Out: `ir` expressions, and notes of effects. Invariant: a method call and a plain call mean one
+thing here. Not here: statements, rules, rulesets (lower.py).
 """
 
 from __future__ import annotations
@@ -62,18 +62,6 @@ class ExpressionLowering:
             value = declaration.value
             if not isinstance(value, (n.Function, n.DefAction)) and not is_literal(value):
                 self.slots[declaration.name.name] = len(self.slots)
-
-    def pending(self, span: Span, what: str) -> None:
-        """Refuse a construct that has no code yet."""
-        self.diagnostics.append(
-            Diagnostic(
-                "K0801",
-                f"{what} cannot be compiled yet",
-                span,
-                "understood, but no code is made for it in this version",
-                ("take it out, or wait for a version whose Changes name it",),
-            )
-        )
 
     def actions(self, block: n.ActionBlock) -> list[ir.Stmt]:
         """The statements of an action block; lower.py knows how."""
@@ -199,19 +187,19 @@ class ExpressionLowering:
         if node.domain in self.aliases:
             self.effects.note("reads")
             return ir.ModuleValue(node.span, node.domain, node.name)
-        if MODULES[node.domain][node.name].kind == "function":
-            self.effects.note(MODULES[node.domain][node.name].effect)
-            if node.domain == "stdlib":
-                return ir.LibraryValue(node.span, node.name)
-            return ir.BuiltinValue(node.span, node.domain, node.name)
-        return self.builtin(node, ())
+        member = MODULES[node.domain][node.name]
+        if member.kind == "property":
+            return self.builtin(node, ())
+        # Naming it does nothing yet, but whoever gets it may call or perform it.
+        self.effects.note(member.effect)
+        if node.domain == "stdlib":
+            return ir.LibraryValue(node.span, node.name)
+        return ir.BuiltinValue(node.span, node.domain, node.name, member.kind, member.params)
 
     def builtin(
         self, node: n.DomainIdentifier, arguments: tuple[n.Argument, ...], *first: ir.Expr
     ) -> ir.Expr:
         member = MODULES[node.domain][node.name]
-        if not member.is_generated:
-            self.pending(node.span, f"`{node.domain}:{node.name}`")
         self.effects.note(member.effect)
         if node.domain == "stdlib":
             given = self.arranged(arguments, member.params, first)

@@ -319,17 +319,6 @@ ruleset a {
 ## Fix
 Take it out of the list, or wrap it in a declaration of your own.
 
-# K0409 error: module `…` is unknown
-A used module is a ruleset that must be known where this one is compiled or installed.
-## Accepted
-ruleset a {
-  meta {
-    use module my.tools
-  }
-}
-## Fix
-Install the module first, or put both files on the command line.
-
 # K0410 error: ruleset `…` uses itself
 A module is loaded before the ruleset that uses it, so no ruleset can use itself, alone or
 through others.
@@ -391,22 +380,18 @@ ruleset a {
 ## Fix
 Correct the name, or add `use module … alias …` to `meta`.
 
-# K0413 error: provided name must be declared here
-A ruleset provides functions, actions and values of its own.
-## Accepted
+# K0414 error: shared function `…` acts
+A query can change nothing, so a shared function may not run what changes something, nor hand it
+on to what runs it.
+## Refused
 ruleset a {
   meta {
-    provides hello
+    shares tell
   }
   global {
-    hello = function() { "Hi" }
+    tell = function(urls) { urls.map(http:post) }
   }
 }
-## Fix
-Declare it in `global`.
-
-# K0414 error: shared function `…` acts
-A query can change nothing, so a shared function may not run what changes something.
 ## Accepted
 ruleset a {
   meta {

@@ -160,17 +160,27 @@ ruleset a {
 Remove the parentheses, or call a function.
 
 # K0708 warning: regular expression may be slow
-On some texts this pattern needs time that grows faster than the text, and attributes come
-from strangers. It runs with a deadline.
+Attributes come from strangers, so a pattern must not take more time than a text is worth. Most
+patterns run in an engine whose time is bounded; this one cannot, because of a back-reference,
+a look-around, or a group repeated so that a text can match in many ways. It runs in a process
+of its own, with a deadline: slower, on texts up to 100,000 characters, and it may fail.
+## Warned of
+ruleset a {
+  rule r {
+    select when a b who re#^(['"])(.*)\1$# setting(quote, who)
+    send_directive(who)
+  }
+}
 ## Accepted
 ruleset a {
   rule r {
-    select when a b who re#^(a+)$# setting(who)
+    select when a b who re#^"(.*)"$# setting(who)
     send_directive(who)
   }
 }
 ## Fix
-Do not repeat what repeats itself: `(a+)+` is `a+`. Do without back-references.
+Do without back-references and look-around, and do not repeat what repeats itself: `(a+)+` is
+`a+`. Say the rest in the rule's condition.
 
 # K0709 warning: channel without policies
 A channel allows everything unless its policies say otherwise, and its ECI is all that anybody
@@ -222,18 +232,6 @@ ruleset a {
 }
 ## Fix
 Give a part of the expression a name and use the name.
-
-# K0801 error: … cannot be compiled yet
-The construct is KRL and was understood, but this version makes no code for it.
-## Accepted
-ruleset a {
-  rule r {
-    select when a b
-    noop()
-  }
-}
-## Fix
-Say it another way, or use a later version.
 
 # K0901 error: the compiler failed on this text (…)
 This is a fault of the compiler, not of the ruleset.

@@ -10,12 +10,9 @@ Source: stdlib reference 1.3 (text), 1.4 (reading), oddities Q2 and Q42.
 import re
 from math import isfinite
 
+from ecma.charsets import WHITE_SPACE as WHITE_SPACE
+
 INTEGER_MAX = 1 << 53
-# The white space that KRL strips: ECMAScript's, which is not Python's (no U+0085, no U+001C…1F).
-WHITE_SPACE = (
-    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
-    "\u2028\u2029\u202f\u205f\u3000\ufeff"
-)
 _DECIMAL = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
 _HEX = re.compile(r"0[xX][0-9a-fA-F]+\Z")
 _BASES = {"0x": (16, re.compile(r"[0-9a-fA-F]+\Z")), "0b": (2, re.compile(r"[01]+\Z"))}

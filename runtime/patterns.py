@@ -3,7 +3,7 @@
 In: the source and flags of a literal, or text that becomes a pattern while a ruleset runs; subjects
 from strangers. Out: matches, pieces, replaced texts.
 
-Three engines, chosen by proof (`pattern_cost`), never by trial: Python's `re` where a search is
+Three engines, chosen by proof (`ecma.choice`), never by trial: Python's `re` where a search is
 shown to be linear, or the text is short and it is at most quadratic; RE2 for the rest of what means
 the same there; an ECMAScript engine in a helper process with a deadline (`pattern_helper`) for what
 is left. Invariants: a pattern has no state (a `g` literal does not remember a position); positions
@@ -21,24 +21,26 @@ from functools import lru_cache
 
 import re2
 
-from runtime import ecma, pattern_cost, pattern_forms, pattern_helper
+from ecma import choice, cost, forms
+from ecma.parser import PatternError, parse
+from ext import counted, spend
+from runtime import pattern_helper
 from runtime.errors import Fault
 from runtime.limits import (
     pattern_memory_bytes_max,
+    pattern_nesting_max,
     pattern_quadratic_characters_max,
+    pattern_source_max,
     pattern_steps_max,
     patterns_cached_max,
     value_bytes_max,
+    work_piece_bytes,
 )
 from runtime.utf16 import paired, units
 
 Spans = Sequence[tuple[int, int]]
 
 MATCHES_MAX = value_bytes_max // 8
-_LENGTH_ANY = 1 << 62
-# More steps than these at every character, and the slower engine with the lower bound wins.
-_LINEAR_STEPS_MAX = 1_000
-_QUADRATIC_STEPS_MAX = 64
 
 
 class Pattern:
@@ -49,11 +51,12 @@ class Pattern:
     """
 
     __slots__ = (
+        "_direct_max",
         "_fast_max",
         "_first",
         "_linear",
         "_parsed",
-        "_root",
+        "_plan",
         "fast",
         "flags",
         "is_global",
@@ -69,26 +72,22 @@ class Pattern:
         self.flags = ("g" if "g" in flags else "") + ("i" if "i" in flags else "")
         self.is_global = "g" in flags
         try:
-            self._parsed = ecma.parse(units(source), "i" in flags)
-        except ecma.PatternError as reason:
+            self._parsed = parse(
+                units(source), "i" in flags, pattern_source_max, pattern_nesting_max
+            )
+        except PatternError as reason:
             raise Fault(
                 "R2017", f"re#{_excerpt(source)}# at character {reason.at + 1}: {reason.why}"
             ) from None
+        plan = self._plan = choice.plan(self._parsed.root, pattern_quadratic_characters_max)
         self.fast: re.Pattern[str] | None = None
-        self._fast_max = -1
+        self._fast_max = plan.fast_max
+        # Longer texts are counted as work first.
+        self._direct_max = min(plan.fast_max, work_piece_bytes)
         self._linear: re2._Regexp | bool | None = None
-        root = self._root = pattern_cost.without_empty_rounds(self._parsed.root)
-        if pattern_cost.has_own_meaning(root):
-            self._linear = False
-        else:
-            bound = pattern_cost.search_bound(root)
-            if bound.degree == 1 and bound.steps <= _LINEAR_STEPS_MAX:
-                self._fast_max = _LENGTH_ANY
-            elif bound.degree == 2 and bound.steps <= _QUADRATIC_STEPS_MAX:
-                self._fast_max = pattern_quadratic_characters_max
         if self._fast_max >= 0:
-            self.fast = re.compile(pattern_forms.re_form(root), re.ASCII)
-            is_anchored = pattern_cost.is_anchored(root)
+            self.fast = re.compile(forms.re_form(plan.root), re.ASCII)
+            is_anchored = cost.is_anchored(plan.root)
             self._first = self.fast.match if is_anchored else self.fast.search
         elif self.linear() is None:
             pattern_helper.check(self.source, self.flags)
@@ -117,7 +116,7 @@ class Pattern:
     @property
     def engine(self) -> str:
         """The engine for long texts: "re", "re2" or "helper"."""
-        if self._fast_max == _LENGTH_ANY:
+        if self._fast_max == choice.LENGTH_ANY:
             return "re"
         return "helper" if self.linear() is None else "re2"
 
@@ -130,7 +129,7 @@ class Pattern:
 
         Raises: R4016 after the deadline, R4004 for texts too long, where only the helper can tell.
         """
-        if len(subject) <= self._fast_max and subject.isascii():
+        if len(subject) <= self._direct_max and subject.isascii():
             return self._first(subject) is not None
         return bool(self._all(units(subject), only_first=True))
 
@@ -139,7 +138,7 @@ class Pattern:
 
         Raises: as `test`.
         """
-        if len(subject) <= self._fast_max and subject.isascii():
+        if len(subject) <= self._direct_max and subject.isascii():
             found = self._first(subject)
             return None if found is None else found.groups()
         in_units = units(subject)
@@ -201,7 +200,7 @@ class Pattern:
         in_units = units(subject)
         built = _Built()
         begin = 0
-        for spans in self._all(in_units, only_first=not self.is_global):
+        for spans in counted(self._all(in_units, only_first=not self.is_global)):
             start, end = spans[0]
             built.add(in_units, begin, start)
             groups = _captures(in_units, spans)
@@ -214,6 +213,8 @@ class Pattern:
 
     def _all(self, in_units: str, *, only_first: bool = False) -> list[Spans]:
         """The spans of all matches, whole first, then groups; an empty one is stepped over."""
+        if len(in_units) > work_piece_bytes:
+            spend(len(in_units) // work_piece_bytes)
         if len(in_units) <= self._fast_max:
             found = self.all_fast(in_units, only_first)
         else:
@@ -254,16 +255,7 @@ class Pattern:
     def linear(self) -> re2._Regexp | None:
         """The pattern on RE2, made at first use; None when RE2 has no form for it."""
         if self._linear is None:
-            self._linear = False
-            if pattern_forms.has_re2_form(self._root):
-                options = re2.Options()
-                options.log_errors = False
-                options.max_mem = pattern_memory_bytes_max
-                try:
-                    self._linear = re2.compile(pattern_forms.re2_form(self._root), options)
-                except re2.error:
-                    # RE2 bounds counts and memory; the helper process bounds time instead.
-                    self._linear = False
+            self._linear = choice.linear_engine(self._plan, pattern_memory_bytes_max) or False
         return self._linear or None
 
 
@@ -284,7 +276,7 @@ def compile_pattern(source: str, flags: str = "") -> Pattern:
 
 
 def all_linear(linear: re2._Regexp, in_units: str, only_first: bool) -> list[Spans]:
-    subject = pattern_forms.re2_text(in_units).encode("utf-8")
+    subject = forms.re2_text(in_units).encode("utf-8")
     if len(subject) * linear.programsize > pattern_steps_max:
         raise Fault(
             "R4016",

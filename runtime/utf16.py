@@ -6,23 +6,9 @@ low one; its `units` hold one character for each UTF-16 unit. Up to U+FFFF both 
 
 import re
 
-_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+from ecma.charsets import units as units
+
 _PAIR = re.compile("[\ud800-\udbff][\udc00-\udfff]")
-
-
-def units(s: str) -> str:
-    """The string as UTF-16 units, one character each: what positions in KRL count.
-
-    Cost: nothing for ASCII; one scan, and no copy, when all is below U+10000.
-    """
-    if s.isascii() or _ASTRAL.search(s) is None:
-        return s
-    return "".join(
-        [
-            c if c <= "\uffff" else chr(0xD7C0 + (ord(c) >> 10)) + chr(0xDC00 + (ord(c) & 0x3FF))
-            for c in s
-        ]
-    )
 
 
 def paired(s: str) -> str:

@@ -28,13 +28,13 @@ PROPERTIES = [
     f"{domain}:{name}"
     for domain, members in MODULES.items()
     for name, member in members.items()
-    if member.kind == "property" and member.is_generated
+    if member.kind == "property"
 ]
 PURE = [
     f"{domain}:{name}"
     for domain, members in MODULES.items()
     for name, member in members.items()
-    if member.kind == "function" and member.is_generated and member.effect in ("pure", "reads")
+    if member.kind == "function" and member.effect in ("pure", "reads")
 ]
 METHODS = [name for name, operator in OPERATORS.items() if operator.kind == "Function"]
 BLOCK_WORDS = ("fired", "if", "every", "select")  # they cannot name an action

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from shapes import shape
 
 from krlc import nodes as n
-from krlc.builder import is_plain_pattern
 from krlc.lexer import words
 from krlc.parser import ERRORS_MAX, STACK_MAX, TREE_DEPTH_MAX, parse
+from krlc.regexps import is_plain_pattern
 from krlc.source import Source
 
 

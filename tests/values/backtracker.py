@@ -1,4 +1,4 @@
-"""A slow backtracking matcher that counts its steps: the oracle for `pattern_cost`.
+"""A slow backtracking matcher that counts its steps: the oracle for `ecma.cost`.
 
 In: a parsed pattern and a text. Out: how many nodes it visited until its search ended. It works as
 `re` and every ECMAScript engine do: leftmost start, first alternative, longest (or shortest) first.
@@ -6,8 +6,8 @@ In: a parsed pattern and a text. Out: how many nodes it visited until its search
 
 from collections.abc import Callable
 
-from runtime.charsets import has
-from runtime.ecma import Chars, Choice, Edge, Group, Look, Node, Repeat, Sequence
+from ecma.charsets import has
+from ecma.parser import Chars, Choice, Edge, Group, Look, Node, Repeat, Sequence
 
 Then = Callable[[int], bool]
 

@@ -46,9 +46,9 @@ def test_every_module_has_what_the_compiler_believes():
     from runtime.abi import v1
 
     for domain, members in krlc.library.MODULES.items():
-        for name, member in members.items():
+        for name in members:
             if domain != "stdlib":
-                assert member.is_generated == hasattr(v1, f"{domain}_{name}"), f"{domain}:{name}"
+                assert hasattr(v1, f"{domain}_{name}"), f"{domain}:{name}"
 
 
 @pytest.mark.parametrize("name", sorted(OPERATORS))

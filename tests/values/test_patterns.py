@@ -4,7 +4,9 @@ import pytest
 import regress
 from hypothesis import given, settings
 
-from runtime import ecma, pattern_cost, pattern_helper, patterns
+from ecma import cost
+from ecma.parser import parse
+from runtime import pattern_helper, patterns
 from runtime.errors import Fault
 from runtime.limits import (
     pattern_helper_characters_max,
@@ -59,10 +61,10 @@ def test_each_engine_finds_what_ecmascript_finds(source, flags, text):
 @SEEDED
 @given(SOURCES, st.text(UNITS, min_size=1, max_size=3), st.text(UNITS, max_size=2))
 def test_a_search_stays_within_its_bound(source, unit, end):
-    parsed = ecma.parse(source, ignores_case=False)
-    root = pattern_cost.without_empty_rounds(parsed.root)
-    bound = pattern_cost.search_bound(root)
-    if bound.degree < 1 or pattern_cost.has_own_meaning(root):
+    parsed = parse(source, False, pattern_source_max, pattern_nesting_max)
+    root = cost.without_empty_rounds(parsed.root)
+    bound = cost.search_bound(root)
+    if bound.degree < 1 or cost.has_own_meaning(root):
         return
     # Each step of the bound visits a handful of nodes.
     visits = 4 + len(source)
@@ -70,7 +72,7 @@ def test_a_search_stays_within_its_bound(source, unit, end):
         text = (unit * size)[:size] + end
         allowed = visits * bound.steps * (len(text) + 1) ** bound.degree
         search = Backtracker(text, steps_max=allowed)
-        search.search(root, pattern_cost.is_anchored(root))
+        search.search(root, cost.is_anchored(root))
 
 
 KILLERS = [

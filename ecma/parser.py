@@ -1,20 +1,18 @@
 """ECMAScript patterns, parsed: without the u flag, with the liberties that browsers take (annex B).
 
-In: the source of a pattern in UTF-16 units (`kinds.units`) and whether case matters. Out: `Parsed`,
+In: the source of a pattern in UTF-16 units and whether case matters. Out: `Parsed`,
 a tree of the nodes below; or `PatternError`, saying where and why.
 Invariants: sets of units are already folded when case does not matter; groups are numbered from 1
 in order of their opening; nesting is bounded, so passes over the tree may recurse.
-Not here: what a tree costs or means elsewhere (`pattern_cost.py`), its texts (`pattern_forms.py`).
+Not here: what a tree costs or means elsewhere (cost.py), its texts (forms.py).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from runtime import charsets
-from runtime.charsets import Ranges
-from runtime.limits import pattern_nesting_max, pattern_source_max
-from runtime.numbers import WHITE_SPACE
+from ecma import charsets
+from ecma.charsets import Ranges
 
 
 class PatternError(Exception):
@@ -102,7 +100,7 @@ class Parsed:
 
 DIGIT = charsets.of_ranges([(48, 57)])
 WORD = charsets.of_ranges([(48, 57), (65, 90), (95, 95), (97, 122)])
-SPACE = charsets.of_text(WHITE_SPACE)
+SPACE = charsets.of_text(charsets.WHITE_SPACE)
 ANY = charsets.complement(charsets.of_text("\n\r\u2028\u2029"))
 _SETS = {
     "d": DIGIT,
@@ -120,15 +118,16 @@ _REPEATS: dict[str, tuple[int, int | None]] = {"*": (0, None), "+": (1, None), "
 _COUNT_MAX = 1 << 31
 
 
-def parse(source: str, ignores_case: bool) -> Parsed:
+def parse(source: str, ignores_case: bool, source_max: int, nesting_max: int) -> Parsed:
     """Parse a pattern's source, given in UTF-16 units.
 
+    Units:  source_max counts characters, nesting_max groups inside each other.
     Raises: PatternError.
     Cost:   O(length), and a case table made at the first letter beyond ASCII that ignores case.
     """
-    if len(source) > pattern_source_max:
-        raise PatternError(f"a pattern has at most {pattern_source_max} characters", 0)
-    parser = _Parser(source, ignores_case)
+    if len(source) > source_max:
+        raise PatternError(f"a pattern has at most {source_max} characters", 0)
+    parser = _Parser(source, ignores_case, nesting_max)
     root = parser.choice(0)
     if parser.at < len(source):
         raise PatternError("this `)` closes no group", parser.at)
@@ -141,8 +140,9 @@ def parse(source: str, ignores_case: bool) -> Parsed:
 class _Parser:
     """One walk over one source. `at` is the next unit."""
 
-    def __init__(self, source: str, ignores_case: bool) -> None:
+    def __init__(self, source: str, ignores_case: bool, nesting_max: int) -> None:
         self.source = source
+        self.nesting_max = nesting_max
         self.at = 0
         self.ignores_case = ignores_case
         self.groups = 0
@@ -154,8 +154,8 @@ class _Parser:
     # --- Structure ---
 
     def choice(self, depth: int) -> Node:
-        if depth > pattern_nesting_max:
-            raise PatternError(f"groups nest deeper than {pattern_nesting_max}", self.at)
+        if depth > self.nesting_max:
+            raise PatternError(f"groups nest deeper than {self.nesting_max}", self.at)
         options = [self.sequence(depth)]
         while self.source[self.at : self.at + 1] == "|":
             self.at += 1

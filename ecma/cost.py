@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import NamedTuple
 
-from runtime import charsets
-from runtime.charsets import Ranges
-from runtime.ecma import Back, Chars, Choice, Edge, Group, Look, Node, Repeat, Sequence
+from ecma import charsets
+from ecma.charsets import Ranges
+from ecma.parser import Back, Chars, Choice, Edge, Group, Look, Node, Repeat, Sequence
 
 _COUNT_MAX = 1_000_000
 
@@ -238,15 +238,27 @@ def _is_sure(node: Node) -> bool:
     return False
 
 
-def _follow_of(rest: tuple[Node, ...], after: _Follow) -> _Follow:
-    """What may come next before `rest` and then what follows it."""
-    if after is None and all(_is_sure(item) for item in rest):
-        return None
-    first = _first_of(rest)
-    for item in rest:
+def _follows(items: tuple[Node, ...], after: _Follow) -> list[_Follow]:
+    """For each item of a sequence: what may come next after it. One walk from the right."""
+    follows: list[_Follow] = []
+    first = charsets.EMPTY
+    is_closed = False
+    all_sure = True
+    for item in reversed(items):
+        if after is None and all_sure:
+            follows.append(None)
+        elif is_closed or not after:
+            follows.append(first)
+        else:
+            follows.append(charsets.union(first, after))
+        all_sure = all_sure and _is_sure(item)
+        # After `$` passes there is no unit left, so nothing later can begin with one.
         if not is_nullable(item) or (isinstance(item, Edge) and item.kind == "$"):
-            return first
-    return charsets.union(first, after) if after else first
+            first, is_closed = _first(item), True
+        else:
+            first = charsets.union(_first(item), first)
+    follows.reverse()
+    return follows
 
 
 def _cost(node: Node, follow: _Follow) -> _Cost:
@@ -274,8 +286,8 @@ def _checked(cost: _Cost) -> _Cost:
 
 def _cost_of_sequence(items: tuple[Node, ...], follow: _Follow) -> _Cost:
     ways_degree, ways, work_degree, work = 0, 1, 0, 1
-    for i, item in enumerate(items):
-        cost = _cost(item, _follow_of(items[i + 1 :], follow))
+    for item, after in zip(items, _follows(items, follow), strict=True):
+        cost = _cost(item, after)
         work_degree = max(work_degree, ways_degree + cost.work_degree)
         work += ways * cost.work
         ways_degree += cost.ways_degree

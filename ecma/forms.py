@@ -1,6 +1,6 @@
 """A parsed pattern as text for other engines: Python's `re`, and RE2.
 
-In: a parsed pattern without anything that has its own meaning in ECMAScript (`pattern_cost`).
+In: a parsed pattern without anything that has its own meaning in ECMAScript (cost.py).
 Out: the text of a pattern that means the same there. Sets are written out unit by unit range, so no
 flag of the other engine matters. For RE2, which reads UTF-8 and so no surrogates, the 2,048
 surrogate units stand as private characters from U+10F000 on, in the pattern and in `re2_text`.
@@ -10,9 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from runtime import charsets
-from runtime.charsets import Ranges
-from runtime.ecma import Chars, Choice, Edge, Group, Look, Node, Repeat, Sequence
+from ecma import charsets
+from ecma.charsets import Ranges
+from ecma.parser import Chars, Choice, Edge, Group, Look, Node, Repeat, Sequence
 
 _MOVED = 0x10F000 - 0xD800
 _TO_RE2 = {unit: unit + _MOVED for unit in range(0xD800, 0xE000)}

@@ -7,15 +7,38 @@ Source: ECMAScript, Canonicalize without the u flag: upper case where that is on
 from beyond ASCII into ASCII.
 """
 
+import re
 from bisect import bisect_right
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, lru_cache
 
 Ranges = tuple[tuple[int, int], ...]
 
 UNIT_MAX = 0xFFFF
 EMPTY: Ranges = ()
+# The white space that `\s` means: ECMAScript's, which is not Python's (no U+0085, no U+001C…1F).
+WHITE_SPACE = (
+    "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
+    "\u2028\u2029\u202f\u205f\u3000\ufeff"
+)
 FULL: Ranges = ((0, UNIT_MAX),)
+
+_ASTRAL = re.compile("[\U00010000-\U0010ffff]")
+
+
+def units(s: str) -> str:
+    """The string as UTF-16 units, one character each: what positions in KRL count.
+
+    Cost: nothing for ASCII; one scan, and no copy, when all is below U+10000.
+    """
+    if s.isascii() or _ASTRAL.search(s) is None:
+        return s
+    return "".join(
+        [
+            c if c <= "\uffff" else chr(0xD7C0 + (ord(c) >> 10)) + chr(0xDC00 + (ord(c) & 0x3FF))
+            for c in s
+        ]
+    )
 
 
 def of_ranges(ranges: Iterable[tuple[int, int]]) -> Ranges:
@@ -79,10 +102,12 @@ def has(a: Ranges, unit: int) -> bool:
     return at >= 0 and a[at][1] >= unit
 
 
+@lru_cache(maxsize=64)
 def folded(a: Ranges) -> Ranges:
     """The set with every unit that differs from one of its units only in case.
 
-    Cost: constant for ASCII; else one pass over the some 2,800 units that have another case.
+    Cost: constant for ASCII and for sets asked for lately; else one pass over the some 2,800 units
+    that have another case.
     """
     if not a:
         return a
