@@ -30,9 +30,9 @@ class _Open:
 
     __slots__ = ("digest", "waiting")
 
-    def __init__(self, digest: bytes, done: Done) -> None:
+    def __init__(self, digest: bytes, waiting: list[Done]) -> None:
         self.digest = digest
-        self.waiting = [done]
+        self.waiting = waiting
 
 
 class AnswerBook:
@@ -78,7 +78,14 @@ class AnswerBook:
             answer = kept[1] if kept[0] == digest else _conflict(key)
             self._clock.call_soon(partial(done, answer))
             return None
-        running = self._open[mine] = _Open(digest, done)
+        return self._begin(mine, digest, [done])
+
+    def resume(self, event: Event, key: str) -> Done:
+        """Begin a keyed event that was accepted before a crash: those who ask again will wait."""
+        return self._begin((event.eci, key), _digest(event), [])
+
+    def _begin(self, mine: tuple[str, str], digest: bytes, waiting: list[Done]) -> Done:
+        running = self._open[mine] = _Open(digest, waiting)
 
         def tell(answer: Any) -> None:
             # After `drop` the key may be in use again, by somebody else.

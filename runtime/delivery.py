@@ -9,18 +9,23 @@ from __future__ import annotations
 
 from collections import deque
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from runtime import observe
+from runtime.errands import Errand, Errands
 from runtime.errors import Fault, gone
 from runtime.event import Event
 from runtime.inbox import Done, Item
 from runtime.intake import Intake
 from runtime.letters import DeadLetters, undeliverable
+from runtime.module import to_fault
 from runtime.outbox import Outbox
 from runtime.pico import Pico
 from runtime.store import inbox_key
 from runtime.turn import Send
+
+if TYPE_CHECKING:
+    from runtime.waiting import Suspended
 
 UNDELIVERABLE = ("system", "undeliverable")
 
@@ -28,6 +33,7 @@ UNDELIVERABLE = ("system", "undeliverable")
 class Delivery(Intake):
     """The back of the engine's core."""
 
+    errands: Errands
     letters: DeadLetters
     outbox: Outbox
     _ready: deque[Pico]
@@ -38,11 +44,15 @@ class Delivery(Intake):
         """The row of an accepted event leaves, with the group that gathers."""
         self.committer.remove("inbox", inbox_key(item.number, pico_id))
         self.backlog.finish(item.number)
+        item.number = -1
 
     def _deliver(self, sender: Pico, send: Send) -> None:
         """Put a sent event into the receiver's inbox, in the sender's own group."""
         if send.host is not None:
-            self.outbox.add(sender.id, send)
+            if type(send) is Errand:
+                self.errands.add(send)
+            else:
+                self.outbox.add(sender.id, send)
             return
         try:
             receiver, channel = self._receiver(send.eci)
@@ -55,9 +65,24 @@ class Delivery(Intake):
         event = Event(send.eci, send.domain, send.name, attrs, now, eid, sender.id)
         self._accept(receiver, event)
 
+    def _bring(self, errand: Errand, attrs: dict[str, Any]) -> None:
+        """Put the event that an errand has become into its receiver's inbox.
+
+        Raises: R1001 to R1005, R4002 when it cannot be; it is a dead letter then.
+        """
+        now = self.clock.now_ms()
+        event = Event(errand.eci, errand.domain, errand.name, attrs, now, errand.eid)
+        try:
+            receiver, channel = self._receiver(errand.eci)
+            channel.check_event(errand.domain, errand.name, None)
+        except Fault as fault:
+            self._lose(event, fault)
+            raise
+        self._accept(receiver, event)
+
     def _return(self, sender_id: str, send: Send, fault: Fault) -> None:
         """A send cannot arrive: keep it as a dead letter, and tell the sender's rules."""
-        observe.undelivered(sender_id, send.eci, send.domain, send.name, fault)
+        observe.undelivered(sender_id, send.eci, send.domain, send.name, fault, send.attrs)
         now = self.clock.now_ms()
         attrs, eid = send.attrs, send.eid
         self.letters.add(sender_id, send.eci, send.domain, send.name, attrs, eid, fault, now)
@@ -77,6 +102,9 @@ class Delivery(Intake):
         if pico.is_ready and not pico.is_waiting:
             self._ready.remove(pico)
         pico.is_ready = False
+        parked = pico.suspended or pico.paused
+        if parked is not None:
+            self._cancel(parked, gone(pico.id))
 
     def _bury_item(self, pico_id: str, item: Item) -> None:
         event = item.event
@@ -88,6 +116,9 @@ class Delivery(Intake):
             self.answers.drop(*item.key)
         if item.done is not None:
             self._decline(item.done, fault)
+
+    def _cancel(self, parked: Suspended, fault: Fault) -> None:
+        raise AssertionError("turns that wait are waiting.py's")
 
     def _lose(self, event: Event, fault: Fault) -> None:
         """An accepted event will never run: keep it as a dead letter, and tell who sent it."""
@@ -124,6 +155,14 @@ class Delivery(Intake):
             pico.group, lambda failure: done(answer if failure is None else failure)
         )
 
+    def _tell(self, pico: Pico, item: Item, answer: Any) -> None:
+        """Answer whoever asked: another turn at once, since it will be durable later than this."""
+        if item.is_inner:
+            assert item.done is not None
+            item.done(answer)
+        else:
+            self._release(pico, item.done, answer)
+
     def _refuse(self, pico: Pico, item: Item, fault: Fault) -> None:
         """An item could not be run at all: say so, and do not try it again after a restart."""
         if item.number >= 0 and item.event is not None:
@@ -132,5 +171,10 @@ class Delivery(Intake):
             self._lose(item.event, fault)
         if item.key is not None:
             self.answers.drop(*item.key)
-        if item.done is not None:
-            self._release(pico, item.done, fault)
+        self._tell(pico, item, fault)
+
+    def _as_fault(self, pico: Pico, error: Exception) -> Fault:
+        """Why an item could not be run; what is no Fault is a bug of ours, and noted as such."""
+        if not isinstance(error, Fault):
+            observe.bug(pico.id, error)
+        return to_fault(error)

@@ -4,7 +4,8 @@ In: events, signals, queries and tasks with callbacks; a store, a clock, ids, a 
 answers through those callbacks, after what they depend on is durable. Invariants (DESIGN.md 1):
 one turn at a time per pico, in order of arrival; a turn's changes enter one commit group whole;
 nothing leaves before it is durable. Driven only by the clock's `call_soon` and the store's `sync`;
-no asyncio here: `library.py` binds it to a loop.
+no asyncio here: `library.py` binds it to a loop. Turns run in workers, so that one which waits
+leaves the loop to others (waiting.py).
 """
 
 from __future__ import annotations
@@ -22,24 +23,29 @@ from runtime.backlog import Backlog
 from runtime.channel import OPEN, Channel
 from runtime.clock import Clock, Ids, Random
 from runtime.commit import Committer
-from runtime.context import Context
-from runtime.delivery import Delivery
+from runtime.counts import Counts
+from runtime.errands import Errands
 from runtime.errors import Fault
 from runtime.graves import Graves
 from runtime.history import History
-from runtime.inbox import Answer, Item, event_from_record
+from runtime.imports import Imports
+from runtime.inbox import Answer, Item, item_from_record
 from runtime.layer import Layer
 from runtime.letters import DeadLetters
 from runtime.limits import call_depth_max, history_buckets_kept
 from runtime.module import Module, to_fault
 from runtime.network import Network
 from runtime.outbox import Outbox
-from runtime.pico import Install, Pico, Structure, View, head_record, structure_rows
+from runtime.pico import Pico, Structure, View, head_record, structure_rows
 from runtime.registry import Compiler, Fetcher, Registry
 from runtime.shelf import Shelf
+from runtime.source_policy import SourcePolicy
 from runtime.store import Store, decode_record, encode_record, head_key, inbox_key, inbox_parts
 from runtime.timers import Timers
 from runtime.turn import NeedRuleset, Turn
+from runtime.waiting import Waiting
+from runtime.web import Web
+from runtime.workers import Cancelled, Workers
 
 # How many items one round of the drain loop runs before the group is written: enough to merge
 # well, few enough that sockets are read again within a few milliseconds.
@@ -47,11 +53,12 @@ ROUND = 256
 ROOT = b"root"
 
 
-class Core(Delivery):
+class Core(Waiting):
     """One engine, driven by its clock.
 
     `root_eci` is an allow-all channel of the root pico; `host` is the base URL that rules see;
-    without a `network` nothing can be sent to other engines; `history_buckets` 0 keeps no history.
+    without a `network` nothing can be sent to other engines, without a `web` `http:` calls fault;
+    `history_buckets` 0 keeps no history.
     """
 
     def __init__(
@@ -66,8 +73,11 @@ class Core(Delivery):
         host: str = "",
         awake_bytes_max: int = 64 << 20,
         network: Network | None = None,
+        web: Web | None = None,
         history_buckets: int = history_buckets_kept,
+        sources: SourcePolicy | None = None,
     ) -> None:
+        super().__init__()
         # A KRL call takes at most three frames of Python: the function, an operator, its callback.
         sys.setrecursionlimit(max(sys.getrecursionlimit(), 3 * call_depth_max))
         self.store = store
@@ -79,7 +89,7 @@ class Core(Delivery):
         self.root_id = ""
         self.on_failure: Callable[[Fault], object] | None = None
         self.committer = Committer(store, self._failed)
-        self.registry = Registry(self.committer, compiler, fetcher)
+        self.registry = Registry(self.committer, compiler, fetcher, sources)
         self.shelf = Shelf(
             store,
             self.committer.get,
@@ -103,23 +113,26 @@ class Core(Delivery):
             network,
             self._return,
             lambda pico_id: pico_id not in self.shelf.dead,
-            lambda: not self.is_closing and self.committer.failure is None,
+            self._is_open,
         )
+        self.web = web
+        self.errands = Errands(store, self.committer, clock, web, self._bring, self._is_open)
         self.timers = Timers(
-            store,
-            self.committer,
-            clock,
-            ids,
-            self.shelf,
-            self._accept,
-            lambda: not self.is_closing and self.committer.failure is None,
+            store, self.committer, clock, ids, self.shelf, self._accept, self._is_open
         )
+        self.imports = Imports(self, self._accept)
+        self.counts = Counts()
         self._ready: deque[Pico] = deque()
         self._is_scheduled = False
-        self._parked = 0
-        self._refused: dict[str, Fault] | None = None
+        self._loading = 0
+        self.workers = Workers(self._work)
+        self._drainer = None
         self._idle: list[Callable[[], object]] = []
         self.is_closing = False
+
+    def _is_open(self) -> bool:
+        """Whether anything may be begun that goes beyond what was accepted."""
+        return not self.is_closing and self.committer.failure is None
 
     # --- Starting ---------------------------------------------------------------------------------
 
@@ -130,20 +143,26 @@ class Core(Delivery):
             self._make_root()
         else:
             self.root_id, self.root_eci = decode_record(row, "root entry")
+        self.imports.resume()
         self.graves.resume()
         self.answers.expire()
         self.outbox.resume()
+        self.errands.resume()
         mark = inbox_key(self.backlog.mark, "")
         for key, value in list(self.store.scan("inbox", b"", mark)):
             number, pico_id = inbox_parts(key)
             self.backlog.found(number)
-            event = event_from_record(decode_record(value, "inbox entry"))
+            item, has_begun = item_from_record(decode_record(value, "inbox entry"), number)
+            assert item.event is not None
+            if item.key is not None:
+                item.done = self.answers.resume(item.event, item.key[1])
             pico = self.shelf.pico(pico_id)
-            item = Item(event, None, None, number=number)
             if pico is None:
                 self._bury_item(pico_id, item)
             else:
                 self._enqueue(pico, item)
+                if has_begun:
+                    pico.inbox.rotate(1)
         self.timers.start()
 
     def _make_root(self) -> None:
@@ -167,35 +186,68 @@ class Core(Delivery):
         if not pico.is_ready:
             pico.is_ready = True
             self._ready.append(pico)
-            if not self._is_scheduled:
-                self._is_scheduled = True
-                self.clock.call_soon(self._drain)
+            self._schedule()
+        elif pico.suspended is not None:
+            self._overtake(pico)
+
+    def _schedule(self) -> None:
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self.clock.call_soon(self._drain)
 
     def _drain(self) -> None:
-        """Run what waits, one item a pico and round, then write the group."""
-        ready = self._ready
+        self.workers.run()
+
+    def _work(self) -> None:
+        """Run what waits, one item a pico and round, then write the group.
+
+        A worker that had to wait comes back when others have long gone on, and only ends its turn.
+        """
+        me = self._drainer = self.workers.current
+        ready, late = self._ready, self._late
+        while late and self.committer.failure is None:
+            self._run_late(*late.popleft())
+            if self._drainer is not me:
+                self._go_home(None)
+                return
         for _ in range(ROUND):
             if not ready or self.committer.failure is not None:
                 break
             pico = ready.popleft()
             self._run(pico, pico.inbox.popleft())
+            if self._drainer is not me:
+                self._go_home(pico)
+                return
             if pico.inbox and not pico.is_waiting:
                 ready.append(pico)
             else:
                 pico.is_ready = pico.is_waiting
+        self._drainer = None
         self.committer.flush()
         self.history.tend()
-        if ready and self.committer.failure is None:
+        if (ready or late) and self.committer.failure is None:
             self.clock.call_soon(self._drain)
         else:
             self._is_scheduled = False
             self._tell_idle()
 
+    def _go_home(self, pico: Pico | None) -> None:
+        """A turn that had waited is over."""
+        if pico is not None and pico.is_ready:
+            if pico.inbox and not pico.is_waiting:
+                self._ready.append(pico)
+                self._schedule()
+            else:
+                pico.is_ready = pico.is_waiting
+        self.committer.flush()
+        self.history.tend()
+        self._tell_idle()
+
     def _run(self, pico: Pico, item: Item) -> None:
         turn: Turn | None = None
         answer: Any = None
         pico.is_used = True
-        self._refused = item.refused
+        self._item = item
         try:
             view = pico.view
             if view is None or view.generation != self.registry.generation:
@@ -209,18 +261,25 @@ class Core(Delivery):
             else:
                 turn = Turn(self, pico, view, self.ids.eid())
                 assert item.task is not None
-                answer = item.task(turn)
+                turn.begin()
+                try:
+                    answer = item.task(turn)
+                finally:
+                    turn.end()
         except NeedRuleset as need:
+            self._wait(pico, item, need.url)
+            return
+        except Cancelled as end:
             if turn is not None:
                 turn.give_up()
-            self._wait(pico, item, need.url)
+            self._abandon(pico, item, end)
             return
         except Exception as error:
             if turn is not None:
                 turn.give_up()
-            if not isinstance(error, Fault):
-                observe.bug(pico.id, error)
-            self._refuse(pico, item, to_fault(error))
+            fault = self._as_fault(pico, error)
+            self.counts.refuse(fault)
+            self._refuse(pico, item, fault)
             return
         try:
             if item.event is not None:
@@ -228,7 +287,13 @@ class Core(Delivery):
             else:
                 if item.query is None:
                     self._apply(turn, item)
-                self._release(pico, item.done, answer)
+                    self.counts.tasks += 1
+                else:
+                    self.counts.queries += 1
+                self._tell(pico, item, answer)
+        except Cancelled as end:
+            # The event is done; it waited in the query right behind it.
+            self._abandon(pico, item, end)
         except Exception as error:
             # A part of the turn may be in the group that gathers, which so must never be written.
             observe.bug(pico.id, error)
@@ -249,30 +314,35 @@ class Core(Delivery):
         assert pico.view is not None
         return pico.view
 
+    def _abandon(self, pico: Pico, item: Item, end: Cancelled) -> None:
+        """A turn that waited was cancelled: its pico died, or the engine stops."""
+        if pico.is_dead:
+            self._bury_item(pico.id, item)
+            return
+        # An accepted event stays in the inbox of the store, and runs after the next start.
+        if item.key is not None:
+            self.answers.drop(*item.key)
+        if item.done is not None:
+            self.clock.call_soon(partial(item.done, end.reason))
+
     def _wait(self, pico: Pico, item: Item, url: str) -> None:
-        """Hold a pico until a ruleset is there, then run the item from the start."""
+        """Hold a pico until a ruleset of it is there."""
         pico.is_waiting = True
-        self._parked += 1
+        self._loading += 1
         pico.inbox.appendleft(item)
 
         def loaded(got: Module | Fault) -> None:
-            self._parked -= 1
+            self._loading -= 1
             pico.is_waiting = False
             if pico.is_dead or self.committer.failure is not None:
                 self.committer.flush()
                 self._tell_idle()
                 return
             if isinstance(got, Fault):
-                if url.startswith("hash:"):
-                    self._refuse(pico, pico.inbox.popleft(), got)
-                else:
-                    # The rule that asked for it faults, when the turn runs again.
-                    item.refused = {**(item.refused or {}), url: got}
+                self._refuse(pico, pico.inbox.popleft(), got)
             if pico.inbox:
                 self._ready.append(pico)
-                if not self._is_scheduled:
-                    self._is_scheduled = True
-                    self.clock.call_soon(self._drain)
+                self._schedule()
             else:
                 pico.is_ready = False
             self.committer.flush()
@@ -285,9 +355,14 @@ class Core(Delivery):
     def _complete(self, turn: Turn, item: Item) -> None:
         """An event's turn is done: its changes enter the group, then the caller is answered."""
         self._apply(turn, item)
+        self.counts.events += 1
+        if turn.faults:
+            self.counts.faulted(turn.faults)
+            observe.faulted(turn.pico.id, turn.faults)
         if self.history.is_on:
             self.history.add(turn)
-        if item.done is None:
+        done = item.done
+        if done is None:
             return
         answer: Any = turn.answer()
         if item.key is not None:
@@ -303,7 +378,10 @@ class Core(Delivery):
                     answer = Answer(Turn(self, turn.pico, view, item.query.qid).query(item.query))
                 except Exception as error:
                     answer = to_fault(error)
-        self._release(turn.pico, item.done, answer)
+            if item.is_inner:
+                done(answer)
+                return
+        self._release(turn.pico, done, answer)
 
     def _apply(self, turn: Turn, item: Item) -> None:
         """Everything a turn changed becomes part of the group that gathers."""
@@ -353,6 +431,11 @@ class Core(Delivery):
                 if item.done is not None:
                     self.clock.call_soon(partial(item.done, fault))
         self._ready.clear()
+        self.cancel_all(fault)
+        for _, item in self._late:
+            if item.done is not None:
+                self.clock.call_soon(partial(item.done, fault))
+        self._late.clear()
         if self.on_failure is not None:
             self.on_failure(fault)
 
@@ -363,9 +446,11 @@ class Core(Delivery):
         """True when no pico has anything queued or running and all is durable."""
         return (
             not self._ready
-            and not self._parked
+            and not self._loading
+            and not self._suspended
             and not self._is_scheduled
             and self.graves.is_idle
+            and not self.imports.under_way
             and self.timers.is_idle
         ) and (self.committer.is_idle or self.committer.failure is not None)
 
@@ -375,7 +460,7 @@ class Core(Delivery):
         self.clock.call_soon(self._tell_idle)
 
     def _tell_idle(self) -> None:
-        if not self._idle or not (not self._ready and not self._parked and not self._is_scheduled):
+        if not self._idle or self._ready or self._loading or self._suspended or self._is_scheduled:
             return
         waiting, self._idle = self._idle, []
         self.committer.when_durable(
@@ -391,30 +476,3 @@ class Core(Delivery):
         else:
             self._idle.extend(waiting)
             self.clock.call_soon(self._tell_idle)
-
-    # --- World: what a turn may ask ---------------------------------------------------------------
-
-    def structure(self, pico: Pico) -> Structure:
-        """The pico's structure, with channels and children."""
-        return self.shelf.full(pico)
-
-    def view(self, pico: Pico, structure: Structure, old: View | None) -> View:
-        """Contexts and salience for a list of installed rulesets."""
-        return self.shelf.view(pico, structure, old)
-
-    def module_context(
-        self, host: Context, install: Install, configured: dict[str, Any]
-    ) -> Context:
-        """A context for an installed ruleset that another one uses as a module."""
-        return self.shelf.module_context(host, install, configured)
-
-    def module(self, url: str) -> Module:
-        """The loaded ruleset of a URL."""
-        if self._refused is not None and url in self._refused:
-            fault = self._refused[url]
-            raise Fault(fault.code, fault.message, fault.hint)
-        return self.registry.by_url(url)
-
-    def channel(self, eci: str) -> Channel | None:
-        """The channel of an ECI, or None."""
-        return self.shelf.channel(eci)

@@ -122,6 +122,15 @@ class Entities:
         found.written = found.settled
         return found
 
+    def settled(self, name: str) -> Any:
+        """What a variable was after the last completed turn; a collection is not to be changed."""
+        value = self._before.get(name, ABSENT)
+        if value is ABSENT:
+            value = self._now.get(name, ABSENT)
+            if value is ABSENT:
+                value = self._load(name)
+        return value.as_settled() if isinstance(value, Collection) else value
+
     # --- Writes -----------------------------------------------------------------------------------
 
     def __setitem__(self, name: str, value: Any) -> None:
@@ -343,3 +352,16 @@ class Entities:
             total += _VARIABLE_BYTES + len(name)
             total += value.bytes_estimated() if isinstance(value, Collection) else size_of(value)
         return total
+
+
+class SettledEntities(Entities):
+    """The variables of a pico amid a turn, as they were before it; only to be read."""
+
+    __slots__ = ("_real",)
+
+    def __init__(self, real: Entities) -> None:
+        super().__init__(real._reader, *real._owner, real._bounds)
+        self._real = real
+
+    def _load(self, name: str) -> Any:
+        return self._real.settled(name)

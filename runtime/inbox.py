@@ -23,11 +23,11 @@ class Item:
     task of administration.
 
     `number` is the row's number in the inbox family, or -1 when it is not stored. `key` is the
-    idempotency key the sender gave, with its channel. `refused` are the rulesets, by URL, for which
-    it waited in vain.
+    idempotency key the sender gave, with its channel. `is_inner` says that another turn of this
+    engine asks, so that the answer need not be durable.
     """
 
-    __slots__ = ("done", "event", "key", "number", "query", "refused", "task")
+    __slots__ = ("done", "event", "is_inner", "key", "number", "query", "task")
 
     def __init__(
         self,
@@ -43,31 +43,51 @@ class Item:
         self.number = number
         self.key: tuple[str, str] | None = None
         self.task: Callable[[Any], Any] | None = None
-        self.refused: dict[str, Fault] | None = None
+        self.is_inner = False
 
 
 class Answer:
-    """The value of a query, kept apart from faults and maps of event answers."""
+    """The value of a query, kept apart from faults and maps of event answers.
 
-    __slots__ = ("value",)
+    `stale` says that events accepted before the query have not run: their pico waits for something.
+    """
 
-    def __init__(self, value: Any) -> None:
+    __slots__ = ("stale", "value")
+
+    def __init__(self, value: Any, *, stale: bool = False) -> None:
         self.value = value
+        self.stale = stale
 
 
 def event_row(event: Event) -> bytes:
-    """An event as a row of the inbox."""
+    """An accepted event as a row of the inbox."""
+    return encode_record(_record(event))
+
+
+def begun_row(event: Event, key: str | None) -> bytes:
+    """An event whose turn has begun, with the idempotency key its sender gave, as a row."""
+    return encode_record([*_record(event), key])
+
+
+def _record(event: Event) -> list[Any]:
     e = event
-    return encode_record([e.eci, e.domain, e.name, e.attrs, e.time_ms, e.eid, e.sender])
+    return [e.eci, e.domain, e.name, e.attrs, e.time_ms, e.eid, e.sender]
 
 
-def event_from_record(record: list[Any]) -> Event:
-    """The event of a row that `event_row` made, decoded.
+def item_from_record(record: list[Any], number: int) -> tuple[Item, bool]:
+    """What a row stands for, and whether its turn had begun: then it goes before all others.
 
+    The item's key is set if its sender gave one, but nobody is there to be told.
     Raises: R3006 when the record has another shape.
     """
     try:
-        eci, domain, name, attrs, time_ms, eid, sender = record
+        eci, domain, name, attrs, time_ms, eid, sender, *rest = record
+        key, *none = rest or (None,)
     except (TypeError, ValueError):
-        raise Fault("R3006", "an inbox record has another shape than this engine writes") from None
-    return Event(eci, domain, name, attrs, time_ms, eid, sender)
+        none = [record]
+    if none:
+        raise Fault("R3006", "an inbox record has another shape than this engine writes")
+    item = Item(Event(eci, domain, name, attrs, time_ms, eid, sender), None, None, number=number)
+    if key is not None:
+        item.key = (eci, key)
+    return item, bool(rest)

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from runtime.entities import Entities
     from runtime.inbox import Item
     from runtime.module import Rule
+    from runtime.waiting import Suspended
 
 
 class Install(msgspec.Struct, frozen=True):
@@ -83,21 +84,26 @@ class Pico:
 
     `inbox` holds what waits for a turn; `group` is the last commit group that carries changes of
     this pico; `states` are the automata that have moved, by rule key; `ecis` are its channels that
-    are in the engine's index; `is_used` is the second chance before eviction.
+    are in the engine's index; `is_used` is the second chance before eviction. `suspended` is its
+    turn that waits for something, `paused` one that lets others run; `guests` counts the queries
+    that read its last state meanwhile.
     """
 
     __slots__ = (
         "ecis",
         "entities",
         "group",
+        "guests",
         "id",
         "inbox",
         "is_dead",
         "is_ready",
         "is_used",
         "is_waiting",
+        "paused",
         "states",
         "structure",
+        "suspended",
         "view",
     )
 
@@ -114,6 +120,9 @@ class Pico:
         self.is_dead = False
         self.is_used = True
         self.group = 0
+        self.suspended: Suspended | None = None
+        self.paused: Suspended | None = None
+        self.guests = 0
 
     def rows(self, name: str) -> list[tuple[bytes, bytes | None]]:
         """The row that keeps the automata that are not where they start (`name` says just that).

@@ -17,7 +17,7 @@ import msgspec
 from ext import Salience
 from runtime.channel import Channel, channel_from_record
 from runtime.context import Context, ModuleContext
-from runtime.entities import Entities
+from runtime.entities import Entities, SettledEntities
 from runtime.errors import Fault, gone
 from runtime.layer import GONE, Layer
 from runtime.limits import awake_pico_bytes
@@ -191,7 +191,7 @@ class Shelf:
             pico = ring.popleft()
             if self.picos.get(pico.id) is not pico:
                 continue
-            is_held = pico.inbox or pico.is_ready or pico is newest
+            is_held = pico.inbox or pico.is_ready or pico.guests or pico is newest
             if is_held or pico.is_used or not self._is_written(pico):
                 pico.is_used = False
                 ring.append(pico)
@@ -213,6 +213,21 @@ class Shelf:
             # What it has may be older than what the registry knows.
             view.generation = -1
         return view
+
+    def shadow(self, pico: Pico) -> Pico:
+        """A pico to be asked only, as the real one was after its last completed turn.
+
+        Its contexts are its own, so that it can be asked while the real one is amid a turn.
+        Cost: O(installed rulesets).
+        """
+        view = self.view_of(pico)
+        shadow = Pico(pico.id, self.full(pico))
+        shadow.group = pico.group
+        shadow.entities = {
+            cx.rid: SettledEntities(self.entities(pico, cx.rid)) for cx in view.contexts
+        }
+        shadow.view = self.view(shadow, shadow.structure, None)
+        return shadow
 
     def upgrade(self, pico: Pico, view: View) -> bool:
         """Adopt the last versions of a pico's rulesets; True when there were newer ones.

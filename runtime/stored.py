@@ -11,8 +11,9 @@ here: which variables are collections, and savepoints (entities.py).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from copy import copy
 from sys import getrefcount
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from runtime.border import measured
 from runtime.errors import Fault
@@ -246,6 +247,15 @@ class Collection:
     def is_whole(self, value: Any) -> bool:
         """Whether this very object is the current whole."""
         return value is self._whole and not self._stale
+
+    def as_settled(self) -> Self:
+        """This collection without the changes of the turn under way, only to be read."""
+        found = copy(self)
+        found.over = {}
+        found.numbers = self.settled
+        found._whole = None
+        found._stale = {}
+        return found
 
     # --- Writes -----------------------------------------------------------------------------------
 

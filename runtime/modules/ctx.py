@@ -10,8 +10,11 @@ from typing import Any
 
 from runtime import structure
 from runtime.context import Context
+from runtime.dates import iso_text
 from runtime.errors import Fault, unknown_eci
+from runtime.history import logs_of
 from runtime.kinds import kind, text
+from runtime.limits import history_logs_ms, history_shown_max
 from runtime.modules.event import is_here, send
 from runtime.turn import Turn
 
@@ -21,12 +24,16 @@ __all__ = [
     "ctx_delChannel",
     "ctx_delPico",
     "ctx_event",
+    "ctx_eventQuery",
+    "ctx_flush",
     "ctx_install",
+    "ctx_logs",
     "ctx_newChannel",
     "ctx_newPico",
     "ctx_parent",
     "ctx_picoId",
     "ctx_putChannel",
+    "ctx_query",
     "ctx_rid",
     "ctx_rid_author",
     "ctx_rid_config",
@@ -107,7 +114,14 @@ def ctx_rulesets(cx: Context) -> list[Any]:
     found = []
     for context in _turn(cx).view.contexts:
         manifest = context.module.manifest
-        meta = {"krlMeta": manifest["meta"], "hash": context.module.hash}
+        module = context.module
+        meta = {
+            "krl": module.source,
+            "krlMeta": module.krl_meta,
+            "hash": module.hash,
+            "compiler": {"version": manifest["compiler"], "warnings": manifest["warnings"]},
+            "offers": module.offers,
+        }
         install = context.install
         found.append(
             {"rid": install.rid, "url": install.url, "config": install.config, "meta": meta}
@@ -115,13 +129,29 @@ def ctx_rulesets(cx: Context) -> list[Any]:
     return found
 
 
-def ctx_newPico(cx: Context, rulesets: Any = None, *_: Any) -> str:
-    """`ctx:newPico(rulesets)`: a child with these rulesets; its family channel is the result.
+def ctx_logs(cx: Context, *_: Any) -> list[Any]:
+    """`ctx:logs()`: what this pico's rules have logged in the last hours, oldest first.
 
-    Raises: R2001 unless `rulesets` is an array of {url, config}; R2012, R2007, R2010 when one of
-    them cannot be had: then there is no child.
+    Shapes: {level, time, txnId, rid, msg}.
+    Source: stdlib reference 14; what functions log while a query runs is not among it.
     """
-    return structure.new_pico(_turn(cx), rulesets)
+    world = _turn(cx).world
+    since = world.clock.now_ms() - history_logs_ms
+    entries = world.history.entries(cx.pico.id, since_ms=since, limit=history_shown_max)
+    logs = logs_of(entries)
+    for said in logs:
+        said["time"] = iso_text(said.pop("time_ms"))
+    return logs
+
+
+def ctx_newPico(cx: Context, rulesets: Any = None, endowment: Any = None, *_: Any) -> str:
+    """`ctx:newPico(rulesets, endowment)`: a child; its family channel is the result.
+
+    Raises: R2001 unless `rulesets` is an array of {url, config} and `endowment` a map of channels,
+    type and ceiling; R2012, R2007, R2010, R2020, R1006 when something of it cannot be had: then
+    there is no child.
+    """
+    return structure.new_pico(_turn(cx), rulesets, endowment)
 
 
 def ctx_delPico(cx: Context, eci: Any = None, *_: Any) -> None:
@@ -140,7 +170,7 @@ def ctx_install(cx: Context, url: Any = None, config: Any = None, *_: Any) -> st
     if type(url) is not str:
         raise Fault("R2001", f"Expected string for url but got {kind(url)}")
     turn = _turn(cx)
-    module = turn.world.module(url)
+    module = turn.world.module(turn, url)
     structure.install(turn, module, url, config)
     return module.rid
 
@@ -153,6 +183,51 @@ def ctx_uninstall(cx: Context, rid: Any = None, *_: Any) -> None:
     if type(rid) is not str:
         raise Fault("R2001", f"Expected string for rid but got {kind(rid)}")
     structure.uninstall(_turn(cx), rid)
+
+
+def ctx_flush(cx: Context, url: Any = None, *_: Any) -> None:
+    """`ctx:flush(url)`: look whether the source of a ruleset has changed.
+
+    Every pico that has it goes over to the new version with its next turn; the old one stays when
+    the new one cannot be had.
+    Raises: R2001 for a URL that is no string, R2012, R2007, R2009, R2014.
+    """
+    if type(url) is not str:
+        raise Fault("R2001", f"Expected string for url but got {kind(url)}")
+    _turn(cx).world.flush(_turn(cx), url)
+
+
+def ctx_query(
+    cx: Context, eci: Any = None, rid: Any = None, name: Any = None, args: Any = None, *_: Any
+) -> Any:
+    """`ctx:query(eci, rid, name, args)`: what a shared function of another pico gives.
+
+    It waits for the events that pico has accepted before, unless that waits for something itself:
+    then it gives the answer of the state before. The pico itself is asked in its last state, too.
+    Raises: R1001, R1003, R1004, R1005, R1007, R2005, R2006, R4021, and what the function raises.
+    """
+    turn = _turn(cx)
+    return turn.world.ask(turn, eci, rid, name, args)
+
+
+def ctx_eventQuery(
+    cx: Context,
+    eci: Any = None,
+    domain: Any = None,
+    name: Any = None,
+    attrs: Any = None,
+    rid: Any = None,
+    query_name: Any = None,
+    args: Any = None,
+    *_: Any,
+) -> Any:
+    """`ctx:eventQuery(…)`: have another pico evaluate an event, then ask it.
+
+    The event is done for good before this rule ends, whatever becomes of it.
+    Raises: as `ctx:query`; R1002 for the event; what a rule of the other pico raised.
+    """
+    turn = _turn(cx)
+    return turn.world.ask_event(turn, eci, domain, name, attrs, rid, query_name, args)
 
 
 def ctx_newChannel(

@@ -38,3 +38,36 @@ def test_an_eci_is_never_logged_whole(caplog: pytest.LogCaptureFixture) -> None:
     (record,) = caplog.records
     assert "c00sec…" in record.getMessage()
     assert "secretsecret" not in record.getMessage()
+
+
+ASKING = """ruleset a {
+  meta { shares logs }
+  global { logs = function() { ctx:logs() } }
+  rule r { select when a say where event:attrs{"n"} > 0
+    always { log info {"n": event:attrs{"n"}}; log warn "a\\"b"; ent:x := 5.klog("five") } }
+  rule t { select when a say where event:attrs{"n"} > 1
+    always { log error null; raise a event "again" } }
+  rule u { select when a again always { log debug "long " + "y" } }
+}"""
+
+
+def test_a_pico_reads_what_its_rules_have_logged() -> None:
+    engine = TestEngine()
+    engine.install(ASKING)
+    first = engine.event("a", "say", {"n": 1})
+    second = engine.event("a", "say", {"n": 2})
+    logs = engine.query("a", "logs")
+    assert [(said["level"], said["msg"]) for said in logs] == [
+        ("info", {"n": 1}),
+        ("warn", 'a"b'),
+        ("klog", "five 5"),
+        ("info", {"n": 2}),
+        ("warn", 'a"b'),
+        ("klog", "five 5"),
+        ("error", None),
+        ("debug", "long y"),
+    ]
+    assert {said["txnId"] for said in logs} == {first["eid"], second["eid"]}
+    assert {(said["rid"], said["time"]) for said in logs} == {("a", "1970-01-01T00:16:40.000Z")}
+    engine.clock.advance(13 * 3600)
+    assert engine.query("a", "logs") == []

@@ -24,7 +24,9 @@ REFUSALS = frozenset(("R1001", "R1005", "R1008"))
 # The engine stopped, or stops: the event may have been applied.
 STOPPED = frozenset(("R3003", "R3004", "R3007"))
 # Kinds of events of which a rule can fail; for an event-query the answer is then that fault.
-FAULTING = frozenset(("fail", "gamma", "equip"))
+FAULTING = frozenset(("fail", "gamma", "equip", "call", "ask"))
+# Rules of these wait for a ruleset or a pico, so that queries may overtake them.
+WAITING = frozenset(("equip", "call", "ask"))
 # Loaded modules, shared by all engines of all runs in this process.
 MODULES: dict[str, Any] = {}
 
@@ -88,6 +90,8 @@ class Simulation:
             "gamma": 1,
             "equip": 2,
             "strip": 2,
+            "call": 3,
+            "ask": 3,
         }
         # Each seed leaves some kinds out and favours others.
         self.kinds = {kind: weight * chance.choice((0, 1, 1, 4)) for kind, weight in kinds.items()}
@@ -288,8 +292,10 @@ class Simulation:
         chance = self.chance
         what = chance.random()
         eci = self._some_door()
-        if what < 0.15:
+        if what < 0.12:
             self._ask(eci)
+        elif what < 0.15:
+            self._ask_through(eci)
         elif what < 0.25 and self.keyed and self.model.events:
             self._repeat()
         elif what < 0.3 and self.kinds["prune"]:
@@ -342,7 +348,9 @@ class Simulation:
         sent = Sent(n, kind, attrs, eci, target, key)
         names = self.model.names
         sent.dead_to = frozenset(
-            to for to in attrs.get("to", ()) if kind != "fail" and self.model.is_dead(names[to])
+            to
+            for to in attrs.get("to", ())
+            if kind not in ("fail", "call") and self.model.is_dead(names[to])
         )
         self._post(self._known(sent))
 
@@ -354,6 +362,10 @@ class Simulation:
             attrs["path"] = [self._some_door() for _ in range(chance.choice((0, 0, 2, 8)))]
         elif kind == "far_send":
             attrs["to"] = [self._some_door() for _ in range(chance.choice((1, 1, 2, 12)))]
+        elif kind == "call":
+            attrs["to"] = self._some_door()
+        elif kind == "ask":
+            attrs["path"] = [self._some_door() for _ in range(chance.choice((1, 1, 2, 4)))]
         elif kind == "later":
             wait_ms = chance.choice((-1_000, 0, 1, 50, 5_000, 600_000))
             attrs["at"] = self.machine.clock.now_ms() + wait_ms
@@ -458,14 +470,18 @@ class Simulation:
         model = self.model
         if fault.code.startswith("R9"):
             raise RuntimeError(f"the engine failed: {fault!r}")
-        if fault.code == "R1005":
+        is_fault_of_event = sent.how == "event-query" and sent.kind in FAULTING
+        # What a pico that was asked is told by those it asks may be a refusal of theirs.
+        is_of_others = is_fault_of_event and sent.kind in ("call", "ask")
+        if fault.code == "R1005" and not is_of_others:
             # Somebody was told that it is gone, so it stays gone.
             model.dead.add(sent.target)
-        if fault.code in REFUSALS:
+        if fault.code in REFUSALS and not is_of_others:
             if sent.fate == "open" and sent.posts == 1:
                 sent.fate = "refused"
+        elif is_of_others:
+            sent.fate = "unknown"
         else:
-            is_fault_of_event = sent.how == "event-query" and sent.kind in FAULTING
             assert is_fault_of_event or fault.code in STOPPED, f"{sent.n}: {fault!r}"
             if is_fault_of_event and fault.code not in STOPPED:
                 sent.fate = "done"
@@ -484,11 +500,38 @@ class Simulation:
             if sent.target == name
             and (sent.fate == "done" or (sent.fate == "open" and sent.run == self.run_number))
         ]
+        # Where a turn waits for something, at least what was evaluated.
+        evaluated = {sent.n for sent in before if sent.fate == "done" and sent.how == "event"}
         is_dead = self.model.is_dead(name)
-        done = self._noting(partial(self._shown, eci, post, before, is_dead))
+        done = self._noting(partial(self._shown, eci, post, before, evaluated, is_dead))
         self.machine.core.post_query(eci, "sim.node", "state", {}, done)
 
-    def _shown(self, eci: str, post: int, before: list[Sent], is_dead: bool, got: Any) -> None:
+    def _ask_through(self, eci: str) -> None:
+        """Ask a pico how many events another one has handled."""
+        post = self.posts = self.posts + 1
+        path = [self._some_door() for _ in range(self.chance.choice((1, 1, 3)))]
+        name = self.model.names[path[-1]]
+        self.trace.append(f"query {self.model.names[eci]} about {name}")
+        self.outstanding[post] = f"query about {name}"
+        done = self._noting(partial(self._told, name, post))
+        self.machine.core.post_query(eci, "sim.node", "handled", {"path": path}, done)
+
+    def _told(self, name: str, post: int, got: Any) -> None:
+        assert self.outstanding.pop(post, None), f"a query about {name} was answered twice"
+        if isinstance(got, Fault):
+            assert got.code in STOPPED | {"R1001", "R1005", "R2005", "R4021"}, repr(got)
+            return
+        self.model.counts[name] = max(self.model.counts.get(name, 0), got.value)
+
+    def _shown(
+        self,
+        eci: str,
+        post: int,
+        before: list[Sent],
+        evaluated: set[int],
+        is_dead: bool,
+        got: Any,
+    ) -> None:
         name = self.model.names[eci]
         assert self.outstanding.pop(post, None), f"a query of {name} was answered twice"
         if isinstance(got, Fault):
@@ -501,6 +544,10 @@ class Simulation:
         assert not is_dead, f"{name} is gone, and answered a query"
         self.model.learn(got.value, eci)
         seen = {entry["attrs"].get("n") for entry in got.value["log"]}
+        if got.stale:
+            assert any(sent.kind in WAITING for sent in self.model.events.values())
+            assert evaluated <= seen, f"{name}: a query did not see {evaluated - seen}"
+            return
         for sent in before:
             # What is open under a key may still be refused for that key.
             if sent.fate == "done" or (sent.fate == "open" and sent.key is None):

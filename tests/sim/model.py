@@ -16,6 +16,7 @@ CLIENT_KINDS = frozenset(
     (
         *("note", "send", "spawn", "prune", "grow", "shrink", "wipe", "fail", "chain"),
         *("alpha", "beta", "gamma", "equip", "strip", "far_send", "later"),
+        *("call", "ask"),
     )
 )
 
@@ -40,6 +41,10 @@ class Expected:
         self.doors: dict[str, str] = {}
         # Events that were scheduled and have not come.
         self.awaited: set[int] = set()
+        # Numbers of the calls begun here, and the callers of those done here.
+        self.called: set[int] = set()
+        self.calls_of: dict[int, str] = {}
+        self.begun = 0
         self.is_equipped = False
         self.ticks = self.twos = 0
         # Errors that the answer to an event must show, by number of the event.
@@ -124,6 +129,17 @@ class Expected:
         assert attrs["n"] in self.awaited, f"timer {attrs['n']} came twice, or was never set"
         self.awaited.remove(attrs["n"])
 
+    def on_call(self, attrs: State) -> None:
+        self.called.add(attrs["n"])
+        self.begun += 1
+
+    def on_called(self, attrs: State) -> None:
+        assert attrs["n"] not in self.calls_of, f"call {attrs['n']} was done twice"
+        self.calls_of[attrs["n"]] = attrs["from"]
+
+    def on_ask(self, attrs: State) -> None:
+        self.begun += 1
+
     def on_alpha(self, attrs: State) -> None:
         self._alphas += 1
         self.threes = self._alphas // 3
@@ -167,7 +183,8 @@ class Expected:
 def check_pico(state: State, extra: State | None, is_root: bool) -> Expected:
     """One pico's variables are all what its log says: no half turn, nothing of a failed rule."""
     expected = Expected(state["log"], is_root)
-    for name in ("name", "left", "right", "chained", "errors", "pairs", "boths", "threes"):
+    counted = ("left", "right", "chained", "errors", "pairs", "boths", "threes", "begun")
+    for name in ("name", *counted):
         got, want = state[name], getattr(expected, name)
         assert got == want, f"{state['name']}: {name} is {got!r}, its log says {want!r}"
     assert state["bad"] is None, f"{state['name']}: a failed rule left {state['bad']!r}"
@@ -234,6 +251,8 @@ class Model:
     shown: dict[str, list[State]] = field(default_factory=dict)
     lengths: dict[tuple[str, int], int] = field(default_factory=dict)
     answers: dict[tuple[str, str], tuple[int, Any]] = field(default_factory=dict)
+    # How many events a pico had handled, as another one told.
+    counts: dict[str, int] = field(default_factory=dict)
 
     # --- What clients are told --------------------------------------------------------------------
 
@@ -269,7 +288,7 @@ class Model:
         """An event was answered: it is applied, once and for ever."""
         assert sent.fate != "refused", f"event {sent.n} was refused, and then done"
         sent.fate = "done"
-        sent.errors = errors
+        sent.errors = None if sent.kind in ("call", "ask") else errors
         for directive in directives:
             assert directive["name"] == "logged", f"a failed rule answered {directive}"
             told = directive["options"]
@@ -307,12 +326,16 @@ class Model:
         self._check_sends(found, doors)
         self._check_far(found, doors, reader, is_settled)
         self._check_timers(found, reader, is_settled)
+        self._check_calls(found, doors, reader, logs)
         self._check_rows(reader, is_settled)
 
     def _check_shown(self, found: dict[str, Expected], logs: dict[str, list[State]]) -> None:
         for name, log in self.shown.items():
             if name in logs:
                 assert logs[name][: len(log)] == log, f"{name}: what an answer showed was lost"
+        for name, count in self.counts.items():
+            if name in logs:
+                assert len(logs[name]) >= count, f"{name}: of {count} events {len(logs[name])}"
         for name in logs:
             assert not self.is_dead(name), f"{name} is alive, though its deletion was told"
         for (name, n), length in self.lengths.items():
@@ -421,6 +444,35 @@ class Model:
             for sender, got in expected.received_far.items():
                 numbers = [seq for seq, _, _ in got]
                 assert numbers == list(range(1, len(got) + 1)), f"{sender} ⇒ {name}: {numbers}"
+
+    def _check_calls(
+        self,
+        found: dict[str, Expected],
+        doors: dict[str, str],
+        reader: Any,
+        logs: dict[str, list[State]],
+    ) -> None:
+        """What a turn had another pico do is done once, and never without the turn itself."""
+        for name, expected in found.items():
+            for n, caller in expected.calls_of.items():
+                if caller in found:
+                    assert n in found[caller].called, f"{name} did call {n}, {caller} knows nothing"
+        for state in reader.states.values():
+            for call in state["calls"]:
+                receiver = doors.get(call["to"])
+                if receiver is not None:
+                    calls = found[receiver].calls_of
+                    assert call["n"] in calls, f"call {call['n']} of {state['name']} was not done"
+                    assert set(call["got"]) <= calls.keys(), f"{receiver} lost {call['got']}"
+            seen: dict[str, int] = {}
+            for asked in state["asked"]:
+                to, got = asked["to"], asked["got"]
+                assert seen.get(to, 0) <= got, f"{state['name']} saw {to[:6]} go back to {got}"
+                seen[to] = got
+            for to, got in seen.items():
+                if to in doors:
+                    log = logs[doors[to]]
+                    assert got <= len(log), f"{state['name']} saw {got} events of {len(log)}"
 
     def _check_timers(self, found: dict[str, Expected], reader: Any, is_settled: bool) -> None:
         """Every timer comes once; what has not come is stored, and nothing else is."""

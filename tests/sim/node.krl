@@ -3,7 +3,7 @@
 ruleset sim.node {
   meta {
     name "Simulated node"
-    shares state
+    shares state, calls, handled
   }
 
   global {
@@ -29,9 +29,26 @@ ruleset sim.node {
         "kids": ent:kids.defaultsTo({}),
         "doors": ent:doors.defaultsTo({}),
         "lost": ent:lost.defaultsTo([]),
+        "begun": zero(ent:begun),
+        "calls": ent:calls.defaultsTo([]),
+        "asked": ent:asked.defaultsTo([]),
         "rulesets": ctx:rulesets.map(function(r) { r{"rid"} }),
         "children": ctx:children
       }
+    }
+
+    // How many events the pico at the end of a path of channels has handled.
+    handled = function(path = []) {
+      next = path.head()
+      path.length() == 0 => ent:log.length()
+        | ctx:query(next, "sim.node", "handled", {"path": path.tail()})
+    }
+
+    // The calls of one pico that came here.
+    calls = function(from) {
+      ent:log
+        .filter(function(entry) { entry{"kind"} == "called" && entry{["attrs", "from"]} == from })
+        .map(function(entry) { entry{["attrs", "n"]} })
     }
 
     // Events from outside, from other picos and about other picos; not those that rules raise.
@@ -62,6 +79,8 @@ ruleset sim.node {
       ent:log := []
       ent:items := []
       ent:lost := []
+      ent:calls := []
+      ent:asked := []
     }
   }
 
@@ -289,8 +308,42 @@ ruleset sim.node {
     }
   }
 
+  // What a turn has written before it waits, nobody may see while it waits.
+  rule begin {
+    select when sim call or sim ask
+    fired {
+      ent:begun := zero(ent:begun) + 1
+    }
+  }
+
+  rule call {
+    select when sim call
+    pre {
+      attrs = {"n": event:attrs{"n"}, "from": ent:name}
+      to = event:attrs{"to"}
+    }
+    ctx:eventQuery(to, "sim", "called", attrs, "sim.node", "calls", {"from": ent:name}) setting(got)
+    fired {
+      ent:calls := ent:calls.append({"to": to, "n": event:attrs{"n"}, "got": got})
+    }
+  }
+
+  rule ask {
+    select when sim ask
+    pre {
+      path = event:attrs{"path"}
+      got = handled(path)
+    }
+    fired {
+      ent:asked := ent:asked.append({"to": path[path.length() - 1], "got": got})
+    }
+  }
+
+  // Whether those two fail depends on what others do meanwhile.
   rule on_error {
     select when system error
+    if event:attrs{"rule_name"} != "call" && event:attrs{"rule_name"} != "ask" then
+      noop()
     fired {
       ent:errors := zero(ent:errors) + 1
     }

@@ -472,7 +472,7 @@ def repeated_envelope_taken_again() -> list[Change]:
 
 @bug
 def silence_taken_for_arrival() -> list[Change]:
-    def fail(self: Outbox, pair: Any, wait_ms: int) -> None:
+    def fail(self: Outbox, pair: Any, *why: Any) -> None:
         self._end_round(pair)
         pair.outcomes[pair.low] = None
         self._settle(pair)

@@ -16,7 +16,8 @@ import pytest
 from runtime.store import CRASH_POINTS
 from tests.sim.__main__ import endless
 from tests.sim.clients import simulate
-from tests.sim.planted import BUGS, planted
+from tests.sim.planted import planted
+from tests.sim.planted_waits import BUGS
 
 SECONDS = float(os.environ.get("PICOS_SIM_SECONDS", "20"))
 START = int(os.environ.get("PICOS_SIM_START", "10000"))

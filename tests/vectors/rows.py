@@ -2,7 +2,7 @@
 
 In: `<id> TAB <expression> TAB <expected>` lines, with ⏎ for a line end. Expected is a JSON value,
 a pattern `re#…#`, or `!! Class: message` for a fault. `deviations.tsv` says where we differ on
-purpose (id, our value, reason), `pending.tsv` which rows do not run (id, what, what they wait for).
+purpose (id, our value, reason), `elsewhere.tsv` which rows another test runs (id, what, which).
 """
 
 import json
@@ -39,15 +39,15 @@ def table(name: str) -> list[tuple[str, str, str]]:
 
 
 DEVIATIONS = {key: ours for key, ours, _ in table("deviations.tsv")}
-PENDING = {key: why for key, _, why in table("pending.tsv")}
+ELSEWHERE = {key: test for key, _, test in table("elsewhere.tsv")}
 
 
 def rows(name: str) -> list[Row]:
-    """The rows of a table that can run, with our value where it differs."""
+    """The rows of a table that run here, with our value where it differs."""
     return [
         Row(key, expression.replace("⏎", "\n"), DEVIATIONS.get(key, expected))
         for key, expression, expected in table(name)
-        if key not in PENDING
+        if key not in ELSEWHERE
     ]
 
 
