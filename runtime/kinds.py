@@ -12,24 +12,30 @@ Source: stdlib reference 1; language reference 6.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
+from ext import counted, spend
 from runtime.errors import Fault
-from runtime.limits import value_bytes_max
+from runtime.limits import value_bytes_max, work_large_bytes, work_piece_bytes
 from runtime.numbers import is_hex, number_text, parse_number
 from runtime.patterns import Pattern
 from runtime.utf16 import paired, units
 
 __all__ = [
     "ABSENT",
+    "ROUNDS_LONG",
     "Action",
     "ActionFunction",
     "KrlMap",
     "Value",
     "argument_fault",
+    "charge_bytes",
+    "charge_elements",
     "check_elements",
     "check_text",
+    "counted_if_long",
+    "counted_rounds",
     "is_function",
     "is_index",
     "kind",
@@ -48,7 +54,11 @@ __all__ = [
 
 Value = Any
 KrlMap = dict[str, Any]
-_ELEMENTS_MAX = value_bytes_max // 8
+_ELEMENTS_LARGE = work_large_bytes // 8
+# Rounds of a loop that are counted together before it begins.
+_ROUNDS_AT_ONCE = 64
+# Rounds from which on a loop of the library itself is counted.
+ROUNDS_LONG = 1_000
 
 
 # --- Actions and functions ------------------------------------------------------------------------
@@ -154,8 +164,10 @@ def check_text(what: str, characters: int) -> None:
 
     Raises: R4004.
     """
-    if characters > value_bytes_max:
-        too_large(what, characters)
+    if characters > work_large_bytes:
+        if characters > value_bytes_max:
+            too_large(what, characters)
+        spend(characters // work_piece_bytes)
 
 
 def check_elements(what: str, elements: int) -> None:
@@ -163,8 +175,47 @@ def check_elements(what: str, elements: int) -> None:
 
     Raises: R4004.
     """
-    if elements > _ELEMENTS_MAX:
-        too_large(what, elements * 8)
+    if elements > _ELEMENTS_LARGE:
+        if elements * 8 > value_bytes_max:
+            too_large(what, elements * 8)
+        charge_elements(elements)
+
+
+def charge_elements(elements: int) -> None:
+    """Count going over so many elements as work, if they are many.
+
+    Raises: R4024 and R4025, as all that counts work.
+    """
+    if elements > _ELEMENTS_LARGE:
+        spend(elements * 8 // work_piece_bytes)
+
+
+def counted_if_long(entries: Iterable[Any], size: int) -> Iterable[Any]:
+    """The entries of a collection for a loop that calls nothing of KRL; counted when it is long.
+
+    Raises: as `charge_elements`, while they are gone over.
+    """
+    return entries if size <= ROUNDS_LONG else counted(entries)
+
+
+def charge_bytes(size: int) -> None:
+    """Count going over so many bytes or characters as work, if they are many.
+
+    Raises: as `charge_elements`.
+    """
+    if size > work_large_bytes:
+        spend(size // work_piece_bytes)
+
+
+def counted_rounds(entries: Iterable[Any], size: int) -> Iterable[Any]:
+    """The entries of a collection, each counted as work, for something that calls KRL with them.
+
+    Raises: as `charge_elements`, at once or while they are gone over.
+    """
+    if size > _ROUNDS_AT_ONCE:
+        return counted(entries)
+    spend(size)
+    return entries
 
 
 # --- Kinds and conversions ------------------------------------------------------------------------
@@ -257,7 +308,7 @@ def ordered(m: KrlMap) -> KrlMap:
 
     Cost: one pass; the map itself when no key is an index.
     """
-    for key in m:
+    for key in counted_if_long(m, len(m)):
         if "0" <= key[:1] <= "9":
             break
     else:

@@ -5,8 +5,8 @@ Invariants: one process, started at first use, killed when a request is late or 
 started again by the next request; nothing but JSON lines crosses the pipe; the process has no
 access to anything of the engine.
 
-`find` blocks its caller for at most `pattern_deadline_ms`, without holding the interpreter: an
-engine that must not wait sets `outside` to something that runs the call elsewhere.
+`find` blocks its caller for at most `pattern_deadline_ms`, without holding the interpreter; within
+a turn `outside` has it done in another thread, while the turn is parked (budget.py).
 """
 
 from __future__ import annotations
@@ -75,11 +75,11 @@ def stop() -> None:
     _helper.stop()
 
 
-def _run_here(ask: Callable[[], Any]) -> Any:
-    return ask()
+def _run_here(ask: Callable[[], tuple[Any, int]]) -> Any:
+    return ask()[0]
 
 
-outside: Callable[[Callable[[], Any]], Any] = _run_here
+outside: Callable[[Callable[[], tuple[Any, int]]], Any] = _run_here
 
 
 def _joined(text: str) -> str:
@@ -97,17 +97,22 @@ class _Helper:
         self._lock = threading.Lock()
         self._is_registered = False
 
-    def ask(self, request: dict[str, Any]) -> Any:
-        """Send one request and wait for its answer; None, with the process killed, when late."""
+    def ask(self, request: dict[str, Any]) -> tuple[Any, int]:
+        """Send one request; its answer, and the nanoseconds that it took.
+
+        The answer is None, with the process killed, when it is late.
+        """
         line = json.dumps(request).encode("ascii") + b"\n"
         with self._lock:
             if self._process is None or self._process.poll() is not None:
                 self._start()
+            begun = time.monotonic_ns()
             answer = self._exchange(line, pattern_deadline_ms)
+            took_ns = time.monotonic_ns() - begun
             if answer is None:
                 self._kill()
-                return None
-        return json.loads(answer)
+                return None, took_ns
+        return json.loads(answer), took_ns
 
     def stop(self) -> None:
         with self._lock:

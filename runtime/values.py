@@ -14,10 +14,12 @@ from __future__ import annotations
 import math
 from itertools import repeat
 
+from ext import counted
 from runtime.border import encode, from_json, to_json, to_stored
 from runtime.errors import Fault
 from runtime.kinds import (
     ABSENT,
+    ROUNDS_LONG,
     Action,
     ActionFunction,
     KrlMap,
@@ -25,6 +27,7 @@ from runtime.kinds import (
     argument_fault,
     check_elements,
     check_text,
+    counted_if_long,
     is_function,
     is_index,
     kind,
@@ -40,7 +43,7 @@ from runtime.kinds import (
     type_fault,
     units,
 )
-from runtime.limits import compare_steps_max, value_bytes_max, value_depth_max
+from runtime.limits import compare_steps_max, value_depth_max, work_large_bytes
 from runtime.numbers import from_int, normal
 from runtime.patterns import Pattern, compile_pattern
 from runtime.utf16 import compare_texts, utf16_key
@@ -106,7 +109,9 @@ def equal(a: Value, b: Value) -> bool:
     tb = type(b)
     if ta is tb:
         if ta is list or ta is dict:
-            return a is b or _equal_containers(a, b, [compare_steps_max], value_depth_max)
+            if a is b:
+                return True
+            return _equal_containers(a, b, [compare_steps_max], value_depth_max)
         return bool(a == b)
     if (ta is int or ta is float) and (tb is int or tb is float):
         return bool(a == b)
@@ -125,7 +130,7 @@ def _equal_containers(a: Value, b: Value, left: list[int], depth: int) -> bool:
         # A key that b lacks pairs with what no value is equal to.
         others = map(b.get, a, repeat(ABSENT))
         a = a.values()
-    for x, y in zip(a, others, strict=True):
+    for x, y in zip(a if size <= ROUNDS_LONG else counted(a), others, strict=True):
         if x is y:
             continue
         tx = type(x)
@@ -212,7 +217,7 @@ def member(a: Value, b: Value) -> bool:
     if t is list:
         if type(b) is str or b is None:
             return b in a
-        return any(equal(item, b) for item in a)
+        return any(equal(item, b) for item in counted_if_long(a, len(a)))
     if t is not dict:
         return False
     if type(b) is list:
@@ -268,7 +273,8 @@ def _container_key(v: Value, left: list[int], depth: int) -> object:
     if left[0] < 0 or depth == 0:
         raise _unwalkable()
     if t is list:
-        return (list, tuple([_container_key(item, left, depth - 1) for item in v]))
+        items = counted_if_long(v, len(v))
+        return (list, tuple([_container_key(item, left, depth - 1) for item in items]))
     return (dict, frozenset([(k, _container_key(item, left, depth - 1)) for k, item in v.items()]))
 
 
@@ -300,8 +306,8 @@ def add(a: Value, b: Value, *more: Value) -> Value:
         return normal(a + b)
     x = a if ta is str else text(a)
     y = b if tb is str else text(b)
-    if len(x) + len(y) > value_bytes_max:
-        too_large("the joined string", len(x) + len(y))
+    if len(x) + len(y) > work_large_bytes:
+        check_text("the joined string", len(x) + len(y))
     joined: str = x + y
     return joined if joined.isascii() else paired(joined)
 
@@ -327,8 +333,8 @@ def concat(*parts: Value) -> str:
     Raises: R4004 when the string would be too large.
     """
     texts = [part if type(part) is str else text(part) for part in parts]
-    if sum(map(len, texts)) > value_bytes_max:
-        too_large("the string", sum(map(len, texts)))
+    if sum(map(len, texts)) > work_large_bytes:
+        check_text("the string", sum(map(len, texts)))
     joined = "".join(texts)
     return joined if joined.isascii() else paired(joined)
 

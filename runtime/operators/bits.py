@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from math import ceil, trunc
 
-from runtime.kinds import ABSENT, Value, check_elements, number, text, type_fault
+from runtime.kinds import ABSENT, Value, check_elements, counted_if_long, number, text, type_fault
 from runtime.numbers import normal
 
 
@@ -33,7 +33,7 @@ def range_(val: Value = None, end: Value = ABSENT) -> list[Value]:
     if type(first) is int:
         return list(range(first, first + step * size, step))
     numbers: list[Value] = []
-    for _ in range(size):
+    for _ in counted_if_long(range(size), size):
         numbers.append(first)
         first = normal(first + step) or 0
     return numbers

@@ -8,7 +8,7 @@ Source: stdlib reference 7; oddities Q8, Q14 to Q18.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from math import trunc
 
 from runtime import border
@@ -18,7 +18,10 @@ from runtime.kinds import (
     KrlMap,
     Value,
     argument_fault,
+    charge_elements,
     check_elements,
+    counted_if_long,
+    counted_rounds,
     not_a_function,
     number,
     ordered,
@@ -49,7 +52,8 @@ def _results(val: Value, iter: Value) -> Iterator[Value]:
         raise type_fault("only works on collections")
     if val:
         call = _callable(iter)
-        for key, item in enumerate(val) if t is list else ordered(val).items():
+        entries = enumerate(val) if t is list else ordered(val).items()
+        for key, item in counted_rounds(entries, len(val)):
             yield call(item, key, val)
 
 
@@ -63,13 +67,14 @@ def map_(val: Value = None, iter: Value = None) -> Value:
         if iter is None or not val:
             return val
         call = _callable(iter)
-        return [call(item, i, val) for i, item in enumerate(val)]
+        return [call(item, i, val) for i, item in counted_rounds(enumerate(val), len(val))]
     if t is not dict:
         raise type_fault("only works on collections")
     if iter is None or not val:
         return val
     call = _callable(iter)
-    return {key: call(item, key, val) for key, item in ordered(val).items()}
+    entries = counted_rounds(ordered(val).items(), len(val))
+    return {key: call(item, key, val) for key, item in entries}
 
 
 def filter_(val: Value = None, iter: Value = None) -> Value:
@@ -80,20 +85,23 @@ def filter_(val: Value = None, iter: Value = None) -> Value:
     t = type(val)
     if t is list:
         if iter is None:
-            return [item for item in val if truth(item)]
+            return [item for item in counted_if_long(val, len(val)) if truth(item)]
         if not val:
             return val
         call = _callable(iter)
-        return [item for i, item in enumerate(val) if truth(call(item, i, val))]
+        rounds = counted_rounds(enumerate(val), len(val))
+        return [item for i, item in rounds if truth(call(item, i, val))]
     if t is not dict:
         raise type_fault("only works on collections")
     entries = ordered(val).items()
     if iter is None:
-        return {key: item for key, item in entries if truth(item)}
+        long = counted_if_long(entries, len(val))
+        return {key: item for key, item in long if truth(item)}
     if not val:
         return val
     call = _callable(iter)
-    return {key: item for key, item in entries if truth(call(item, key, val))}
+    rounds = counted_rounds(entries, len(val))
+    return {key: item for key, item in rounds if truth(call(item, key, val))}
 
 
 def group_text(v: Value) -> str:
@@ -111,8 +119,10 @@ def collect(val: Value = None, iter: Value = None) -> KrlMap:
     if t is not list and t is not dict:
         raise type_fault("only works on collections")
     values = val if t is list else list(ordered(val).values())
-    keys = values if iter is None else _results(val, iter)
+    keys: Iterable[Value] = values if iter is None else _results(val, iter)
     groups: KrlMap = {}
+    if iter is None:
+        keys = counted_if_long(values, len(values))
     for key, item in zip(keys, values, strict=True):
         groups.setdefault(group_text(key), []).append(item)
     return groups
@@ -169,7 +179,7 @@ def reduce(val: Value = None, iter: Value = None, dflt: Value = ABSENT) -> Value
     if dflt is ABSENT:
         begin = 1
         so_far = items[0]
-    for i in range(begin, len(items)):
+    for i in counted_rounds(range(begin, len(items)), len(items)):
         so_far = iter(so_far, items[i], i, items)
     return so_far
 
@@ -190,7 +200,7 @@ def pairwise(val: Value = None, iter: Value = None) -> list[Value]:
     check_elements("the pairs", longest)
     return [
         iter(*[members[i] if i < len(members) else None for members in lists])
-        for i in range(longest)
+        for i in counted_rounds(range(longest), longest)
     ]
 
 
@@ -219,7 +229,10 @@ def head(val: Value = None) -> Value:
 
 def tail(val: Value = None) -> list[Value]:
     """All elements but the first; none of what is no array."""
-    return val[1:] if type(val) is list else []
+    if type(val) is not list:
+        return []
+    charge_elements(len(val))
+    return val[1:]
 
 
 def index(val: Value = None, elm: Value = None) -> int:
@@ -227,7 +240,8 @@ def index(val: Value = None, elm: Value = None) -> int:
 
     Raises: R2001 for no array.
     """
-    for i, item in enumerate(_array(val)):
+    items = _array(val)
+    for i, item in enumerate(counted_if_long(items, len(items))):
         if equal(item, elm):
             return i
     return -1
@@ -246,7 +260,9 @@ def reverse(val: Value = None) -> list[Value]:
 
     Raises: R2001 for no array.
     """
-    return _array(val)[::-1]
+    charge_elements(len(_array(val)))
+    reversed_: list[Value] = val[::-1]
+    return reversed_
 
 
 def slice_(val: Value = None, start: Value = ABSENT, end: Value = ABSENT) -> list[Value]:
@@ -255,6 +271,7 @@ def slice_(val: Value = None, start: Value = ABSENT, end: Value = ABSENT) -> lis
     Raises: R2001 for no array, or no index.
     """
     items = _array(val)
+    charge_elements(len(items))
     if not items or start is ABSENT:
         return items
     first = number(start)

@@ -8,7 +8,9 @@ Source: stdlib reference 8; oddity Q14.
 
 from __future__ import annotations
 
-from runtime.kinds import ABSENT, Value, check_elements, is_index, text
+from collections.abc import Iterable
+
+from runtime.kinds import ABSENT, Value, check_elements, counted_if_long, is_index, text
 from runtime.values import hash_key
 
 
@@ -16,11 +18,16 @@ def _wrapped(v: Value) -> list[Value]:
     return v if type(v) is list else [v]
 
 
+def _members(v: Value) -> Iterable[Value]:
+    """The elements, for one walk."""
+    return counted_if_long(v, len(v)) if type(v) is list else [v]
+
+
 def intersection(a: Value = None, b: Value = ABSENT) -> list[Value]:
     """The distinct elements of a that are in b."""
     if b is ABSENT:
         return []
-    others = {hash_key(item) for item in _wrapped(b)}
+    others = {hash_key(item) for item in _members(b)}
     return [item for key, item in _distinct(_wrapped(a)).items() if key in others]
 
 
@@ -40,14 +47,14 @@ def difference(a: Value = None, b: Value = ABSENT) -> Value:
     """The elements of a that are not in b, repeated ones kept; a itself without b."""
     if b is ABSENT:
         return a
-    others = {hash_key(item) for item in _wrapped(b)}
-    return [item for item in _wrapped(a) if hash_key(item) not in others]
+    others = {hash_key(item) for item in _members(b)}
+    return [item for item in _members(a) if hash_key(item) not in others]
 
 
 def has(val: Value = None, other: Value = None) -> bool:
     """Whether every element of the other is in the receiver."""
-    own = {hash_key(item) for item in _wrapped(val)}
-    return all(hash_key(item) in own for item in _wrapped(other))
+    own = {hash_key(item) for item in _members(val)}
+    return all(hash_key(item) in own for item in _members(other))
 
 
 def unique(val: Value = None) -> Value:
@@ -71,7 +78,7 @@ def duplicates(val: Value = None) -> list[Value]:
 
 def _distinct(items: list[Value]) -> dict[object, Value]:
     first: dict[object, Value] = {}
-    for item in items:
+    for item in counted_if_long(items, len(items)):
         first.setdefault(hash_key(item), item)
     return first
 
@@ -79,7 +86,7 @@ def _distinct(items: list[Value]) -> dict[object, Value]:
 def _groups(items: list[Value]) -> list[list[Value]]:
     """Elements with the same text together; texts that are indexes first, ascending."""
     groups: dict[object, list[Value]] = {}
-    for item in items:
+    for item in counted_if_long(items, len(items)):
         t = type(item)
         key = hash_key(item) if t is list or t is dict else text(item)
         groups.setdefault(key, []).append(item)

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from functools import cmp_to_key
 from typing import Any
 
-from runtime.kinds import Value, number, text
+from ext import tick
+from runtime.kinds import Value, counted_if_long, number, text
 from runtime.utf16 import utf16_key
 from runtime.values import compare
 
@@ -23,7 +24,7 @@ def sort(val: Value = None, sort_by: Value = None) -> Value:
         return val
     if callable(sort_by):
         return _sort_with(val, sort_by)
-    known = [item for item in val if item is not None]
+    known = [item for item in counted_if_long(val, len(val)) if item is not None]
     word = sort_by if type(sort_by) is str else ""
     descends = word in ("reverse", "ciremun")
     if word in ("numeric", "ciremun"):
@@ -35,7 +36,7 @@ def sort(val: Value = None, sort_by: Value = None) -> Value:
 
 
 def _sort_texts(items: list[Value], descends: bool) -> None:
-    texts = [text(item) for item in items]
+    texts = [text(item) for item in counted_if_long(items, len(items))]
     if all(map(str.isascii, texts)):
         items.sort(key=text, reverse=descends)
     else:
@@ -44,10 +45,15 @@ def _sort_texts(items: list[Value], descends: bool) -> None:
 
 def _sort_numbers(items: list[Value], descends: bool) -> None:
     key: Any = number
-    if any(number(item) is None for item in items):
+    if any(number(item) is None for item in counted_if_long(items, len(items))):
         # Some have no number: each pair decides for itself, by number or by text.
-        key = cmp_to_key(compare)
+        key = cmp_to_key(_compare)
     items.sort(key=key, reverse=descends)
+
+
+def _compare(a: Value, b: Value) -> int:
+    tick()
+    return compare(a, b)
 
 
 class _Decided:
@@ -60,6 +66,7 @@ class _Decided:
         self.decide = decide
 
     def __lt__(self, earlier: _Decided) -> bool:
+        tick()
         result = self.decide(earlier.item, self.item)
         t = type(result)
         if t is int or t is float or t is bool:

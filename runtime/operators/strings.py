@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from runtime import border, patterns
 from runtime.errors import Fault
-from runtime.kinds import ABSENT, Value, check_elements, check_text, number, text
+from runtime.kinds import ABSENT, Value, check_elements, check_text, counted_if_long, number, text
 from runtime.limits import value_depth_max
 from runtime.numbers import WHITE_SPACE
 from runtime.patterns import Pattern, compile_pattern
@@ -258,7 +258,7 @@ def join(val: Value = None, str: Value = None) -> Value:
     if type(val) is not list:
         return text(val)
     separator = "," if str is None else text(str)
-    texts = [text(item) for item in val]
+    texts = [text(item) for item in counted_if_long(val, len(val))]
     check_text("the joined text", sum(map(len, texts)) + len(separator) * len(texts))
     joined = separator.join(texts)
     return joined if joined.isascii() else paired(joined)

@@ -10,6 +10,7 @@ import pytest
 try:
     importlib.import_module("ext.automaton")
     importlib.import_module("ext.salience")
+    importlib.import_module("ext.work")
 except ImportError as fault:
     raise pytest.UsageError(
         f"{fault}: build the core first: python setup.py build_ext --inplace"
@@ -25,4 +26,10 @@ def automaton(request: pytest.FixtureRequest) -> ModuleType:
 @pytest.fixture(params=["salience_py", "salience"])
 def salience(request: pytest.FixtureRequest) -> ModuleType:
     """The salience module, pure and compiled."""
+    return importlib.import_module(f"ext.{request.param}")
+
+
+@pytest.fixture(params=["work_py", "work"])
+def work(request: pytest.FixtureRequest) -> ModuleType:
+    """The work counter, pure and compiled."""
     return importlib.import_module(f"ext.{request.param}")

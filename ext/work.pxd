@@ -1,0 +1,1 @@
+cdef void count_for(object runner)
