@@ -64,11 +64,14 @@ def event_attr(cx: Context, name: Any = None, *_: Any) -> Any:
 def event_send(cx: Context, options: Any = None, host: Any = None, *_: Any) -> Any:
     """`event:send({eci, domain, name|type, attrs}, host)`: the event leaves when the turn commits.
 
+    In place of `eci` a relationship may be given as `sub`: its `Tx` and `Tx_host` are used.
     Raises: R2001 when `options` is no map or the ECI no text, R1007 for a missing part.
     """
     if type(options) is not dict:
         raise Fault("R2001", f"event:send was given {text(options)} instead of a map")
-    eci = options.get("eci")
+    eci, sub = options.get("eci"), options.get("sub")
+    if not eci and type(sub) is dict:
+        eci, host = sub.get("Tx"), sub.get("Tx_host")
     if type(eci) is not str:
         raise Fault("R2001", f"eci was {text(eci)} instead of a string")
     name = options.get("name", options.get("type"))

@@ -7,6 +7,7 @@ from typing import Any
 from runtime.context import Context
 
 __all__ = [
+    "meta_callingRID",
     "meta_eci",
     "meta_host",
     "meta_inEvent",
@@ -77,6 +78,11 @@ def meta_rulesetConfig(cx: Context) -> Any:
 def meta_txnId(cx: Context) -> Any:
     """`meta:txnId`: the id of the running event or query."""
     return None if cx.turn is None else cx.turn.id
+
+
+def meta_callingRID(cx: Context, *_: Any) -> Any:
+    """`meta:callingRID()`: in a module, the ruleset that uses it; null elsewhere."""
+    return None if cx.host is cx else cx.host.rid
 
 
 def meta_testing(cx: Context) -> Any:
