@@ -11,20 +11,17 @@ import queue
 import subprocess
 import sys
 import threading
-import urllib.error
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from runtime.errors import Fault
-from runtime.limits import source_bytes_max, source_fetch_s
+from runtime.source_policy import Guard
+from runtime.sources import fetch
 from runtime.store import Deliver
 
-COMPILER_VERSION = "0.1.0"
+COMPILER_VERSION = "0.2.0"
 Compiled = Callable[[dict[str, Any] | Fault], object]
 Fetched = Callable[[str | Fault], object]
 
@@ -132,54 +129,10 @@ class UrlFetcher:
     def __init__(self, deliver: Deliver) -> None:
         self._work = _Work("fetcher", deliver)
 
-    def fetch(self, url: str, done: Fetched) -> None:
-        """Read one text; `done` gets it, or a Fault (R2012)."""
-        self._work.do(lambda: fetch(url), done)
+    def fetch(self, url: str, done: Fetched, guard: Guard | None = None) -> None:
+        """Read one text; `done` gets it, or a Fault (R2012, R5005)."""
+        self._work.do(lambda: fetch(url, guard), done)
 
     def close(self) -> None:
         """End the thread."""
         self._work.stop()
-
-
-def fetch(url: str) -> str:
-    """The text behind a URL.
-
-    Raises: R2012 when there is none, it is too large, or is no UTF-8 text.
-    """
-    parts = urllib.parse.urlsplit(url)
-    if parts.scheme == "file":
-        data = _read_file(url, urllib.parse.unquote(parts.netloc + parts.path))
-    elif parts.scheme in ("http", "https"):
-        data = _read_http(url)
-    else:
-        raise Fault(
-            "R2012",
-            f"{url} has no scheme that a ruleset can be fetched by",
-            "use a file:, http: or https: URL",
-        )
-    if len(data) > source_bytes_max:
-        raise Fault("R2012", f"{url} is larger than {source_bytes_max} bytes")
-    try:
-        return data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise Fault("R2012", f"{url} is not UTF-8 text") from None
-
-
-def _read_file(url: str, path: str) -> bytes:
-    try:
-        with Path(path).open("rb") as file:
-            return file.read(source_bytes_max + 1)
-    except OSError as error:
-        raise Fault("R2012", f"{url} cannot be read: {error.strerror}") from None
-
-
-def _read_http(url: str) -> bytes:
-    try:
-        with urllib.request.urlopen(url, timeout=source_fetch_s) as response:
-            data: bytes = response.read(source_bytes_max + 1)
-            return data
-    except urllib.error.HTTPError as error:
-        raise Fault("R2012", f"Got a statusCode={error.code} for: {url}") from None
-    except (urllib.error.URLError, OSError, ValueError) as error:
-        reason = getattr(error, "reason", error)
-        raise Fault("R2012", f"{url} cannot be fetched: {reason}") from None

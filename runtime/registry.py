@@ -12,21 +12,38 @@ import marshal
 import sys
 from collections.abc import Callable, Iterable
 from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from runtime.bundle import BundledRuleset, read_bundle
+from runtime.bundle import Bundle, BundledRuleset, read_bundle
 from runtime.commit import Committer
 from runtime.errors import Fault
 from runtime.module import Module
 from runtime.pico import Install
+from runtime.picotypes import own_rids, with_urls
+from runtime.source_policy import Guard, SourcePolicy, folder_of
 from runtime.store import decode_record, encode_record, registry_key
 from runtime.turn import NeedRuleset
 
 Loaded = Callable[["Module | Fault"], object]
-# Kinds of rows: compiled source by hash, hash by URL, hash of the last version by ruleset id.
+# Kinds of rows: compiled source by hash, hash by URL, hash of the last version by ruleset id, pico
+# types by name.
 SOURCE = "s"
 URL = "u"
 RID = "r"
+TYPE = "t"
+# Folders from which the owner had rulesets fetched.
+FOLDER = "f"
+
+
+class Deployed(NamedTuple):
+    """What a bundle brought: rulesets to install, those that only its pico types have, the types.
+
+    Shapes: rulesets are (module, URL); types are names.
+    """
+
+    rulesets: tuple[tuple[Module, str], ...]
+    owned: tuple[tuple[Module, str], ...]
+    types: tuple[str, ...]
 
 
 class Compiler(Protocol):
@@ -43,8 +60,13 @@ class Compiler(Protocol):
 class Fetcher(Protocol):
     """Reads the source behind a URL."""
 
-    def fetch(self, url: str, done: Callable[[str | Fault], object]) -> None:
-        """Read one text; `done` gets it or a Fault (R2012), on the driving loop."""
+    def fetch(
+        self, url: str, done: Callable[[str | Fault], object], guard: Guard | None = None
+    ) -> None:
+        """Read one text; `done` gets it or a Fault (R2012, R5005), on the driving loop.
+
+        A guard says where redirects may lead; the URL itself has been checked.
+        """
 
 
 def source_hash(text: str) -> str:
@@ -71,7 +93,15 @@ def modules_first(rulesets: Iterable[BundledRuleset]) -> list[BundledRuleset]:
 class Registry:
     """All ruleset versions of one engine."""
 
-    def __init__(self, committer: Committer, compiler: Compiler, fetcher: Fetcher) -> None:
+    def __init__(
+        self,
+        committer: Committer,
+        compiler: Compiler,
+        fetcher: Fetcher,
+        sources: SourcePolicy | None = None,
+    ) -> None:
+        """Make a registry; without `sources` rules may have rulesets fetched from anywhere."""
+        self._sources = sources
         self._get = committer.get
         self._put = committer.put
         self._compiler = compiler
@@ -168,18 +198,76 @@ class Registry:
         except Fault as fault:
             done(fault)
 
+    def add_own(self, ruleset: BundledRuleset, url: str) -> None:
+        """Keep a ruleset that came with this program, as its build step compiled it.
+
+        With another Python than that of the build it is compiled again when it is first needed.
+        """
+        tag = f"{sys.implementation.cache_tag}/{ruleset.manifest['compiler']}"
+        code = ruleset.bytecode.get(sys.implementation.cache_tag)
+        record = {
+            "source": ruleset.source,
+            "url": url,
+            "manifest": ruleset.manifest,
+            "module": ruleset.module,
+            "code": code or b"",
+            "tag": tag if code else "",
+        }
+        hash_ = ruleset.manifest["source_hash"]
+        self._put("registry", registry_key(SOURCE, hash_), encode_record(record))
+        self._put("registry", registry_key(RID, ruleset.rid), encode_record(hash_))
+        self._remember(url, hash_)
+
     def flush(self, url: str, done: Loaded) -> None:
         """The module of a URL as it is there now."""
         self._fetch(url, done)
 
-    def _fetch(self, url: str, done: Loaded) -> None:
+    # --- For the owner, and for rules -------------------------------------------------------------
+
+    def trust(self, url: str) -> None:
+        """The owner has a ruleset from this URL: rules may have others beside it fetched."""
+        folder = folder_of(url)
+        if folder and self._get("registry", registry_key(FOLDER, folder)) is None:
+            self._put("registry", registry_key(FOLDER, folder), encode_record(url))
+
+    def need_for_rule(self, url: str, done: Loaded) -> None:
+        """As `need`, for a rule: R5005 for a URL that the owner has not allowed."""
+        if url.startswith("hash:"):
+            self.need(url, done)
+        else:
+            self.flush_for_rule(url, done)
+
+    def flush_for_rule(self, url: str, done: Loaded) -> None:
+        """As `flush`, for a rule: R5005 for a URL that the owner has not allowed."""
+        guard: Guard | None = None
+        if self._sources is not None and not url.startswith("system:"):
+            folder = folder_of(url)
+            is_beside = bool(folder) and (
+                self._get("registry", registry_key(FOLDER, folder)) is not None
+            )
+            try:
+                guard = self._sources.guard(url, is_beside=is_beside)
+            except Fault as fault:
+                done(fault)
+                return
+        self._fetch(url, done, guard)
+
+    def _fetch(self, url: str, done: Loaded, guard: Guard | None = None) -> None:
+        if url.startswith("system:") and self._known_hash(url) is not None:
+            # What came with this program changes only with it.
+            self.load(url, done)
+            return
+
         def fetched(text: str | Fault) -> None:
             if isinstance(text, Fault):
                 done(text)
             else:
                 self.add_source(text, url, done)
 
-        self._fetcher.fetch(url, fetched)
+        if guard is None:
+            self._fetcher.fetch(url, fetched)
+        else:
+            self._fetcher.fetch(url, fetched, guard)
 
     def add_source(self, text: str, url: str, done: Loaded) -> None:
         """Compile a source and keep it under its URL; one source is compiled once at a time."""
@@ -206,6 +294,15 @@ class Registry:
                 each(got)
 
         self._compiler.compile(text, url, compiled)
+
+    def keep(self, text: str, url: str, done: Loaded) -> None:
+        """Compile a source and keep it under its hash; under its URL where that is not known.
+
+        A version that the engine knows under the URL stays the one that picos adopt.
+        """
+        hash_ = source_hash(text)
+        known = self._known_hash(url)
+        self.add_source(text, url if known in (None, hash_) else f"archive:{hash_}", done)
 
     def _also(self, url: str, got: Module | Fault, done: Loaded) -> None:
         if isinstance(got, Module):
@@ -284,11 +381,10 @@ class Registry:
 
     # --- Bundles ----------------------------------------------------------------------------------
 
-    def add_bundle(
-        self, data: bytes, done: Callable[[list[tuple[Module, str]] | Fault], object]
-    ) -> None:
+    def add_bundle(self, data: bytes, done: Callable[[Deployed | Fault], object]) -> None:
         """Check a bundle, compile its sources here, and compare with what it claims.
 
+        When all of it is as it should be, its pico types are known.
         Raises: nothing; R2008 comes through `done`, naming the first difference.
         """
         try:
@@ -301,7 +397,7 @@ class Registry:
 
         def next_one() -> None:
             if not entries:
-                done(found)
+                done(self._declare(found, bundle))
                 return
             entry = entries.pop(0)
 
@@ -319,6 +415,33 @@ class Registry:
             self.add_source(entry.source, entry.url, loaded)
 
         next_one()
+
+    def _declare(self, found: list[tuple[Module, str]], bundle: Bundle) -> Deployed | Fault:
+        """Keep the pico types of a bundle whose rulesets are all known."""
+        urls = {module.rid: url for module, url in found}
+        try:
+            types = [with_urls(entry, urls) for entry in bundle.types]
+        except Fault as fault:
+            return fault
+        for entry in types:
+            self._put("registry", registry_key(TYPE, entry["name"]), encode_record(entry))
+        owned = own_rids(bundle.types)
+        return Deployed(
+            tuple(one for one in found if one[0].rid not in owned),
+            tuple(one for one in found if one[0].rid in owned),
+            tuple(entry["name"] for entry in types),
+        )
+
+    def pico_type(self, name: str) -> dict[str, Any]:
+        """A pico type, in the last version that a bundle declared.
+
+        Raises: R2020 when none has.
+        """
+        row = self._get("registry", registry_key(TYPE, name))
+        if row is None:
+            raise Fault("R2020", f"no pico type is called {name[:200]}")
+        found: dict[str, Any] = decode_record(row, "pico type")
+        return found
 
     def _difference(self, entry: Any, module: Module) -> Fault | None:
         """Why what a bundle holds is not what its source compiles to here, if it is not."""
