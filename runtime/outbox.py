@@ -28,6 +28,7 @@ from runtime.limits import (
     address_characters_max,
     outbox_answer_ms,
     outbox_expired_max,
+    outbox_host_asked_max,
     outbox_host_bytes_max,
     outbox_host_flying_max,
     outbox_kept_ms,
@@ -39,6 +40,7 @@ from runtime.limits import (
 )
 from runtime.network import Envelope, Network, Nowhere, Reply
 from runtime.store import (
+    INCARNATION_KEY,
     Store,
     decode_record,
     encode_record,
@@ -52,22 +54,30 @@ from runtime.turn import Send
 PAIR = b"pair:"
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*://[!-~]+", re.IGNORECASE)
 _ECI = re.compile(r"[!-~]+")
+# Nobody answered; other reasons to try again are somebody's answer.
+_CUT_OFF = ("R5003", "R5004")
 
 
 class Lane:
-    """All that flies to one host, how many events and bytes, and the pairs that wait for room."""
+    """All that flies to one host, how many events and bytes, and the pairs that wait for room.
 
-    __slots__ = ("__weakref__", "bytes", "flying", "queue")
+    It `is_cut_off` when nobody answers there, until somebody does; meanwhile of the pairs that have
+    tried before one at a time does so again.
+    """
+
+    __slots__ = ("__weakref__", "bytes", "flying", "flying_max", "is_cut_off", "queue")
 
     def __init__(self) -> None:
         self.flying = 0
+        self.flying_max = outbox_host_asked_max
         self.bytes = 0
+        self.is_cut_off = False
         self.queue: deque[Pair] = deque()
 
-    @property
-    def is_full(self) -> bool:
-        """True when no more may fly; one event of any size always may."""
-        return self.flying >= outbox_host_flying_max or self.bytes >= outbox_host_bytes_max
+    def is_full(self, pair: Pair) -> bool:
+        """True when no more of a pair may fly; one event of any size always may."""
+        flying_max = 1 if self.is_cut_off and pair.tries else self.flying_max
+        return self.flying >= flying_max or self.bytes >= outbox_host_bytes_max
 
 
 class Pair:
@@ -78,7 +88,8 @@ class Pair:
     with their sizes;
     `outcomes` are known and wait for lower ones (None: taken). A round ends when something went
     wrong; then the pair rests, and begins again at `low`. `waits_for` is the last commit group in
-    which something was given back: the other side must not forget it before we cannot.
+    which something was given back: the other side must not forget it before we cannot. `why` is
+    what the last failure said; the pair `is_cut_off` when it was that nobody answered.
     """
 
     __slots__ = (
@@ -87,6 +98,7 @@ class Pair:
         "eci",
         "flying",
         "host",
+        "is_cut_off",
         "is_queued",
         "is_resting",
         "lane",
@@ -101,6 +113,7 @@ class Pair:
         "sent",
         "tries",
         "waits_for",
+        "why",
     )
 
     def __init__(self, sender: str, receiver: str, lane: Lane, name: str, low: int) -> None:
@@ -116,9 +129,11 @@ class Pair:
         self.tries = 0
         self.deadline_ms = 0
         self.waits_for = 0
+        self.why = ""
         self.alarm: Handle | None = None
         self.is_queued = False
         self.is_resting = False
+        self.is_cut_off = False
 
     @property
     def key(self) -> bytes:
@@ -169,6 +184,9 @@ class Outbox:
         self._fresh: list[tuple[Pair, int]] = []
         self._fresh_group = 0
         self._will_flush = False
+        # A restored backup numbers anew what other engines have seen: to them it is a new sender.
+        row = committer.get("meta", INCARNATION_KEY)
+        self._incarnation = "" if row is None else "." + decode_record(row, "incarnation")
 
     def resume(self) -> None:
         """Take up what an earlier run did not bring to its end; it leaves on a later call.
@@ -186,6 +204,29 @@ class Outbox:
             pair.next = pair.ready = int.from_bytes(last[-8:], "big") + 1
             # As if it rested: the first look is also where old ones expire.
             self._rest(pair, 0)
+
+    @property
+    def waiting(self) -> int:
+        """How many events wait for other engines."""
+        return sum(pair.next - pair.low for pair in self._pairs.values())
+
+    def queues(self) -> list[dict[str, Any]]:
+        """The pairs that have something to send, in no order, for people.
+
+        Shapes: {pico, host, eci, events, tries, why}; `tries` failed in a row, `why` says the last.
+        """
+        return [
+            {
+                "pico": pair.sender,
+                "host": pair.host,
+                "eci": pair.eci,
+                "events": pair.next - pair.low,
+                "tries": pair.tries,
+                "why": pair.why if pair.tries else "",
+            }
+            for pair in self._pairs.values()
+            if pair.next > pair.low
+        ]
 
     # --- What a turn asks -------------------------------------------------------------------------
 
@@ -295,13 +336,15 @@ class Outbox:
         if pair.waits_for > self._committer.durable:
             return
         # After a failure one event goes ahead, to see whether the way is free again.
-        window = 1 if pair.tries else min(self._network.credit(pair.host), outbox_window_max)
+        credit = self._network.credit(pair.host)
+        window = 1 if pair.tries else min(credit, outbox_window_max)
         end = min(pair.ready, pair.low + window)
         lane = pair.lane
+        lane.flying_max = outbox_host_flying_max if credit > 1 else outbox_host_asked_max
         while pair.sent < end:
             number = pair.sent
             if number not in pair.outcomes:
-                if lane.is_full:
+                if lane.is_full(pair):
                     pair.is_queued = True
                     lane.queue.append(pair)
                     return
@@ -314,7 +357,15 @@ class Outbox:
         pair.lane.flying += 1
         pair.lane.bytes += size
         envelope = Envelope(
-            pair.name, number, pair.low, pair.eci, domain, name, attrs, eid, sent_ms
+            pair.name + self._incarnation,
+            number,
+            pair.low,
+            pair.eci,
+            domain,
+            name,
+            attrs,
+            eid,
+            sent_ms,
         )
         pair.deadline_ms = self._clock.now_ms() + outbox_answer_ms
         if pair.alarm is None:
@@ -339,7 +390,7 @@ class Outbox:
 
     def _fill(self, lane: Lane) -> None:
         """There may be room in a lane again: the pairs that waited go on, in turn."""
-        while lane.queue and not lane.is_full:
+        while lane.queue and not lane.is_full(lane.queue[0]):
             pair = lane.queue.popleft()
             pair.is_queued = False
             self._pump(pair)
@@ -355,6 +406,8 @@ class Outbox:
             pair.outcomes[number] = None if reply.kind == "taken" else reply.fault()
             self._land(pair, [number])
             pair.tries = 0
+            if pair.lane.is_cut_off:
+                self._rouse(pair.lane)
             pair.deadline_ms = self._clock.now_ms() + outbox_answer_ms
             if pair.is_resting:
                 # An answer to an earlier try: the way is free, there is nothing to wait for.
@@ -370,7 +423,7 @@ class Outbox:
             pair.tries = 1
             self._pump(pair)
         else:
-            self._fail(pair, reply.wait_ms)
+            self._fail(pair, reply.message, reply.wait_ms, reply.code in _CUT_OFF)
         self._fill(pair.lane)
 
     def _settle(self, pair: Pair) -> None:
@@ -417,14 +470,26 @@ class Outbox:
         self._land(pair, list(pair.flying))
         pair.sent = pair.low
 
-    def _fail(self, pair: Pair, wait_ms: int) -> None:
+    def _fail(self, pair: Pair, why: str, wait_ms: int, is_cut_off: bool) -> None:
         """No way through: rest, longer each time."""
         self._end_round(pair)
         pair.tries += 1
+        pair.why = why
+        pair.is_cut_off = is_cut_off
+        pair.lane.is_cut_off |= is_cut_off
         wait = min(outbox_retry_ms << min(pair.tries - 1, 30), outbox_retry_ms_max)
         wait = max(wait, min(wait_ms, outbox_retry_ms_max))
         # Pairs that failed together must not come back together.
         self._rest(pair, wait + int(self._random.number() * wait / 2))
+
+    def _rouse(self, lane: Lane) -> None:
+        """A host is back: its pairs need not rest to the end, which may be minutes away."""
+        lane.is_cut_off = False
+        for pair in list(self._pairs.values()):
+            if pair.lane is lane and pair.is_cut_off and pair.tries:
+                pair.tries = 1
+                if pair.is_resting:
+                    self._rest(pair, 0)
 
     # --- Time -------------------------------------------------------------------------------------
 
@@ -452,7 +517,7 @@ class Outbox:
             if self._clock.now_ms() < pair.deadline_ms:
                 self._set_alarm(pair, pair.deadline_ms)
             else:
-                self._fail(pair, 0)
+                self._fail(pair, f"no answer in {outbox_answer_ms // 1000} s", 0, True)
                 self._fill(pair.lane)
 
     def _expire(self, pair: Pair) -> bool:

@@ -53,6 +53,15 @@ class SiteClock:
     def call_at(self, ms: int, fn: Callable[[], object]) -> Handle:
         return self._shared.call_at(ms, lambda: self.is_alive and fn())
 
+    def running_ns(self, work: int) -> int:
+        return self._shared.running_ns(work)
+
+    def resident_bytes(self) -> int:
+        return self._shared.resident_bytes()
+
+    def run_aside(self, job: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        self._shared.run_aside(job, lambda result: self.is_alive and done(result))
+
 
 class SimulatedNetwork:
     """What lies between the sites.
