@@ -16,11 +16,15 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from math import inf
-from typing import Any, Protocol
+from typing import Any
 
 from runtime import frames, limits
+from runtime.channel_live import Listen, Subscriptions
 from runtime.errors import Fault
 from runtime.frames import encode, encode_fault
+from runtime.inbox import Answer
+from runtime.network import Envelope
+from runtime.ports import Done, EnvelopePort, post_keyed_event_query
 
 _log = logging.getLogger("pico.channels")
 
@@ -36,71 +40,25 @@ _ATTRS, _ARGS = "event.data.attrs", "query.args"
 # The last moment that a date can name.
 _TIME_MS_MAX = 8_640_000_000_000_000
 
-Done = Callable[[Any], object]
-
-
-class EngineFace(Protocol):
-    """What connections need of an engine; `done` is called later, on the loop, exactly once."""
-
-    def post(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any] | None,
-        done: Done,
-        /,
-        *,
-        time_ms: int | None = None,
-        key: str | None = None,
-    ) -> None: ...
-
-    def post_signal(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any] | None,
-        done: Done,
-        /,
-        *,
-        time_ms: int | None = None,
-        key: str | None = None,
-    ) -> None: ...
-
-    def post_query(
-        self, eci: str, rid: str, name: str, args: dict[str, Any] | None, done: Done, /
-    ) -> None: ...
-
-    def post_event_query(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any] | None,
-        rid: str,
-        query_name: str,
-        args: dict[str, Any] | None,
-        done: Done,
-        /,
-    ) -> None: ...
-
 
 class Channels:
     """What all connections of an engine share, and the look-out for slow ones.
 
     `now` is the loop's time as of the last look-out, exact to a second. With `trusts_time` every
-    connection may say when its events happened; else only those with the admin token.
+    connection may say when its events happened; else only those with the admin token. `ident` tells
+    other engines which one they have reached; without `listen` there is nothing to subscribe to.
     """
 
     def __init__(
         self,
-        engine: EngineFace,
+        engine: EnvelopePort,
         loop: asyncio.AbstractEventLoop,
         *,
         token: str,
         version: str,
         trusts_time: bool = False,
+        ident: str = "",
+        listen: Listen | None = None,
         connections_max: int = limits.channel_connections_max,
     ) -> None:
         self.engine = engine
@@ -108,6 +66,8 @@ class Channels:
         self._token = token.encode()
         self.version = version
         self.trusts_time = trusts_time
+        self.ident = ident
+        self.listen = listen
         self.connections_max = connections_max
         self.open: set[Connection] = set()
         self.is_stopping = False
@@ -198,6 +158,8 @@ class Connection(asyncio.Protocol):
         self._owed = 0
         self._has_greeted = False
         self._trusts_time = shared.trusts_time
+        self._is_admin = False
+        self._lives: Subscriptions | None = None
         self._is_flush_due = False
         self._is_read_paused = False
         self._is_write_paused = False
@@ -225,6 +187,8 @@ class Connection(asyncio.Protocol):
         self._is_ending = True
         self._transport = None
         self._out.clear()
+        if self._lives is not None:
+            self._lives.end()
         self.shared.closed(self)
 
     def data_received(self, data: bytes) -> None:
@@ -349,18 +313,33 @@ class Connection(asyncio.Protocol):
         frames.check_plain(asked.attrs or {}, _ATTRS)
         frames.check_plain(asked.args or {}, _ARGS)
         eci, key = asked.eci, asked.key
-        engine = self._engine
+        engine, query = self._engine, (asked.rid, asked.query_name, asked.args, done)
         if key is None:
-            engine.post_event_query(
-                *(eci, asked.domain, asked.name, asked.attrs),
-                *(asked.rid, asked.query_name, asked.args, done),
-            )
-            return
-        # Nothing comes between the two in the pico's inbox. When the key says that the event was
-        # done before, the query is asked of what is now.
-        both = _Both(done)
-        engine.post(eci, asked.domain, asked.name, asked.attrs, both.event_done, key=key)
-        engine.post_query(eci, asked.rid, asked.query_name, asked.args, both.query_done)
+            engine.post_event_query(eci, asked.domain, asked.name, asked.attrs, *query)
+        else:
+            post_keyed_event_query(engine, eci, asked.domain, asked.name, asked.attrs, key, *query)
+
+    def _live(self, asked: frames.Live, done: Done) -> None:
+        listen = self.shared.listen
+        if listen is None:
+            raise Fault("R1017", "this engine does not offer live")
+        if not self._is_admin:
+            # An ECI lets events and queries in; what others sent to the pico is not its holder's.
+            hint = "send the admin token in the hello"
+            raise Fault("R1010", "to see what happens needs the admin token", hint)
+        if self._lives is None:
+            self._lives = Subscriptions(listen, self.shared.loop, self._say)
+        done(self._lives.begin(asked))
+
+    def _envelope(self, asked: frames.Envelope, done: Done) -> None:
+        frames.check_plain(asked.attrs, _ATTRS)
+        self._engine.receive(
+            Envelope(
+                *(asked.pair, asked.number, asked.low, asked.eci, asked.domain, asked.name),
+                *(asked.attrs, asked.eid, asked.time_ms),
+            ),
+            done,
+        )
 
     # ----------------------------------------------------------------------------- all but requests
 
@@ -378,11 +357,12 @@ class Connection(asyncio.Protocol):
             if not self.shared.knows(token):
                 self._refuse(Fault("R1010", "the token of the hello is not the engine's"))
                 return
-            self._trusts_time = True
+            self._trusts_time = self._is_admin = True
         self._has_greeted = True
         self._splitter.bytes_max = limits.frame_bytes_max
         options = {
             "engine": self.shared.version,
+            "id": self.shared.ident,
             "credit": _CREDIT_MAX,
             "frame_bytes_max": limits.frame_bytes_max,
             "answer_bytes_max": limits.answer_bytes_max,
@@ -399,8 +379,12 @@ class Connection(asyncio.Protocol):
     def _pong(self, pong: frames.Pong) -> None:
         """It is there: that its bytes came is all there is to know."""
 
-    def _live(self, live: frames.Live) -> None:
-        self._decline(live.id, Fault("R1017", "this engine does not offer live"))
+    def _more(self, given: frames.More) -> None:
+        if self._lives is not None:
+            try:
+                self._lives.more(given)
+            except Fault as fault:
+                self._refuse(fault)
 
     # ------------------------------------------------------------------------------------- answers
 
@@ -415,7 +399,11 @@ class Connection(asyncio.Protocol):
             data = encode_fault(ident, answer)
         else:
             try:
-                data = encode((frames.ANSWER, ident, answer))
+                if type(answer) is Answer:
+                    stale = (True,) if answer.stale else ()
+                    data = encode((frames.ANSWER, ident, answer.value, *stale))
+                else:
+                    data = encode((frames.ANSWER, ident, answer))
             except Fault as fault:
                 data = encode_fault(ident, fault)
         # As `_say`; this runs for every request.
@@ -519,6 +507,7 @@ class Connection(asyncio.Protocol):
     def abort(self) -> None:
         """Close at once, whatever is still to be said."""
         self._is_ending = True
+        self._write_at = inf
         if self._transport is not None:
             self._transport.abort()
 
@@ -537,40 +526,6 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
 
 
-class _Both:
-    """One answer out of two: of an event, and of the query behind it."""
-
-    __slots__ = ("_done", "_event", "_has_value", "_value")
-
-    def __init__(self, done: Done) -> None:
-        self._done = done
-        self._event: Any = None
-        self._value: Any = None
-        self._has_value = False
-
-    def event_done(self, answer: Any) -> None:
-        """Take the event's answer; it ended well, or is the answer to all."""
-        self._event = answer
-        if self._has_value:
-            self._tell()
-
-    def query_done(self, answer: Any) -> None:
-        """Take the query's answer."""
-        self._value = answer
-        self._has_value = True
-        if self._event is not None:
-            self._tell()
-
-    def _tell(self) -> None:
-        event = self._event
-        if isinstance(event, Fault):
-            self._done(event)
-        elif event.get("errors"):
-            self._done(frames.fault_from(event["errors"][0]))
-        else:
-            self._done(self._value)
-
-
 def _stopping() -> Fault:
     return Fault("R3007", "the engine is shutting down")
 
@@ -580,10 +535,12 @@ _ASK: dict[type, Callable[[Connection, Any, Done], None]] = {
     frames.Signal: Connection._signal,
     frames.Query: Connection._query,
     frames.EventQuery: Connection._event_query,
+    frames.Envelope: Connection._envelope,
+    frames.Live: Connection._live,
 }
 _TELL: dict[type, Callable[[Connection, Any], None]] = {
     frames.Hello: Connection._hello,
     frames.Ping: Connection._ping,
     frames.Pong: Connection._pong,
-    frames.Live: Connection._live,
+    frames.More: Connection._more,
 }

@@ -18,11 +18,13 @@ import threading
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from random import random
 from typing import Any, NamedTuple
 
 from runtime import frames
 from runtime.client_link import Link, Place, open_link, parse_url
+from runtime.client_live import Watch
 from runtime.errors import Fault
 
 # Refusals of a whole connection that would only come again.
@@ -93,6 +95,7 @@ class Client:
         self._is_flush_due = False
         self._rooms: deque[asyncio.Future[None]] = deque()
         self._quiet: list[asyncio.Future[None]] = []
+        self._watches: dict[int, Watch] = {}
         self._end: Fault | None = None
         self._lost_at = self._loop.time()
 
@@ -216,6 +219,39 @@ class Client:
         key = key or self._key()
         self._send(frames.EVENT, (eci, domain, name, attrs, key, time_ms), done)
 
+    async def live(
+        self,
+        eci: str | None = None,
+        *,
+        event: str | None = None,
+        rule: str | None = None,
+        level: str | None = None,
+        whole: bool = False,
+    ) -> AsyncIterator[Values]:
+        """Yield what happens from now on, on the pico of a channel or on all; as `Engine.log`.
+
+        Needs the admin token. `event` is domain:name, `rule` a rule or rid:rule, `level` the least
+        level of what rules log. {"missed": number} tells that the engine left some out, because
+        they were not taken fast enough; {"missed": None} that there was no connection for a while.
+        Raises: R1010 without the token; R1001, R1013, R1017, R4026; R5004 when given up.
+        """
+        texts = {"eci": eci, "event": event, "rule": rule, "level": level}
+        options = {name: value for name, value in texts.items() if value is not None}
+        self._count += 1
+        watch = Watch(self._count, {**options, "whole": whole}, self._loop)
+        self._watches[watch.id] = watch
+        try:
+            self._subscribe(watch)
+            while True:
+                entry, room = await watch.next()
+                if room and self._link is not None:
+                    self._link.write(frames.encode((frames.MORE, watch.id, room)))
+                yield entry
+        finally:
+            del self._watches[watch.id]
+            if watch.is_on and self._link is not None:
+                self._link.write(frames.encode((frames.MORE, watch.id, 0)))
+
     async def room(self) -> None:
         """Wait until another request may be made.
 
@@ -287,6 +323,26 @@ class Client:
         self._unsent.append(request)
         self._flush_soon()
 
+    def _subscribe(self, watch: Watch) -> None:
+        """Ask the engine to show what a subscription is about."""
+        if self._end is not None:
+            raise self._end
+
+        def done(answer: Any) -> None:
+            if isinstance(answer, Fault):
+                watch.fail(answer)
+            elif watch.id in self._watches:
+                watch.is_on = True
+            elif self._link is not None:
+                # It was given up before it began.
+                self._link.write(frames.encode((frames.MORE, watch.id, 0)))
+
+        request = _Request(watch.id, watch.subscription(), done, is_safe=True)
+        self._waiting[request.id] = request
+        self._waiting_bytes += len(request.data)
+        self._unsent.append(request)
+        self._flush_soon()
+
     def _flush_soon(self) -> None:
         if not self._is_flush_due:
             self._is_flush_due = True
@@ -332,6 +388,12 @@ class Client:
             self._credit = min(self._credit + requests, self.options["credit"])
             self._flush_soon()
 
+    def _happened(self, link: Link, shown: frames.Happening) -> None:
+        """Hand on what a subscription shows."""
+        watch = self._watches.get(shown.id)
+        if link is self._link and watch is not None:
+            watch.happened(shown.entries, shown.dropped)
+
     def _tell(self, request: _Request, answer: Any) -> None:
         try:
             request.done(answer)
@@ -361,7 +423,11 @@ class Client:
         self.options = options
         self._credit = options["credit"]
         self._link = link
+        link.on_happening = partial(self._happened, link)
         self._unsent = deque(self._waiting.values())
+        for watch in self._watches.values():
+            if watch.id not in self._waiting:
+                self._subscribe(watch)
         self._flush_soon()
 
     async def _keep(self, link: Link) -> None:
@@ -400,6 +466,8 @@ class Client:
         """A connection is gone: keep what may be sent again, give up the rest."""
         self._link = None
         self._lost_at = self._loop.time()
+        for watch in self._watches.values():
+            watch.cut()
         if link.fault is not None and link.fault.code in _HOPELESS:
             self._fail(link.fault)
             return
@@ -422,6 +490,8 @@ class Client:
         """The client ends: nothing more is asked, and nothing that waits is answered."""
         self._end = self._end or fault
         self._give_up(list(self._waiting.values()), fault)
+        for watch in self._watches.values():
+            watch.fail(self._end)
         while self._rooms:
             _wake(self._rooms.popleft())
         self._tell_quiet()

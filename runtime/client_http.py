@@ -11,7 +11,8 @@ import json
 import os
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -87,8 +88,47 @@ def ask(
 
     Raises: Refused for an answer with an error, Unreachable when none comes.
     """
+    content = None if body is None else json.dumps(body).encode()
+    with _requested(target, path, content, needs_token, timeout_s) as reply:
+        return _decoded(target, reply.status, reply.read())
+
+
+class Shown(NamedTuple):
+    """A part of a stream: its name ("" for what it is about), and its decoded value."""
+
+    name: str
+    value: Any
+
+
+def follow(target: Target, path: str, timeout_s: float = 60.0) -> Iterator[Shown]:
+    """Ask for a stream with the token, and yield its parts until it ends; the first is `begun`.
+
+    Raises: as `ask`; a stream that breaks off raises Unreachable.
+    """
+    with _requested(target, path, None, True, timeout_s) as reply:
+        if reply.status != 200 or reply.getheader("content-type", "")[:17] != "text/event-stream":
+            _decoded(target, reply.status, reply.read())
+            raise Unreachable(f"{target.url} gives no stream", "use an engine of the same age")
+        yield Shown("begun", None)
+        name = ""
+        while line := reply.readline():
+            field, _, text = line.decode().rstrip("\n").partition(": ")
+            if field == "event":
+                name = text
+            elif field == "data":
+                yield Shown(name, json.loads(text))
+                name = ""
+
+
+@contextmanager
+def _requested(
+    target: Target, path: str, content: bytes | None, needs_token: bool, timeout_s: float
+) -> Iterator[http.client.HTTPResponse]:
+    """The response to one request, to be read within.
+
+    Raises: Unreachable, also for what goes wrong while it is read.
+    """
     parts = urllib.parse.urlsplit(target.url)
-    secure = parts.scheme == "https"
     if parts.scheme not in ("http", "https") or not parts.hostname:
         hint = "give an address such as http://127.0.0.1:3000 in PICO_URL"
         raise Unreachable(f"{target.url!r} is no address of an engine", hint)
@@ -98,15 +138,14 @@ def ask(
             hint = "set PICO_TOKEN, or name the engine's data folder with --home"
             raise Unreachable(f"the admin token of {target.url} is not known here", hint)
         headers["Authorization"] = f"Bearer {target.token}"
-    make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
+    is_secure = parts.scheme == "https"
+    make = http.client.HTTPSConnection if is_secure else http.client.HTTPConnection
     try:
         connection = make(parts.hostname, parts.port, timeout=timeout_s)
-        content = None if body is None else json.dumps(body).encode()
-        method = "GET" if body is None else "POST"
+        method = "GET" if content is None else "POST"
         try:
             connection.request(method, parts.path.rstrip("/") + path, content, headers)
-            reply = connection.getresponse()
-            status, data = reply.status, reply.read()
+            yield connection.getresponse()
         finally:
             connection.close()
     except TimeoutError:
@@ -116,7 +155,6 @@ def ask(
     except (OSError, http.client.HTTPException, ValueError) as error:
         hint = "start it with `pico serve`, or name another engine with --home or --port"
         raise Unreachable(f"{target.url} cannot be reached: {error}", hint) from None
-    return _decoded(target, status, data)
 
 
 def _decoded(target: Target, status: int, data: bytes) -> Any:

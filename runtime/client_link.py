@@ -8,6 +8,7 @@ credit, with futures for the welcome and the end. Not here: what is sent, and se
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote, urlsplit
 
@@ -64,6 +65,7 @@ class Link(asyncio.Protocol):
         self.greeted: asyncio.Future[frames.Values] = loop.create_future()
         self.closed: asyncio.Future[None] = loop.create_future()
         self.fault: Fault | None = None
+        self.on_happening: Callable[[frames.Happening], object] | None = None
         self.has_heard = False
         self.is_paused = False
 
@@ -92,6 +94,9 @@ class Link(asyncio.Protocol):
                 self._transport.close()
             else:
                 self._hearer.answered(self, reply.id, fault)
+        elif isinstance(reply, frames.Happening):
+            if self.on_happening is not None:
+                self.on_happening(reply)
         elif isinstance(reply, frames.Credit):
             self._hearer.credited(self, reply.requests)
         elif isinstance(reply, frames.Welcome):

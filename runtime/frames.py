@@ -38,15 +38,19 @@ KINDS = (
     Kind("signal", 3, "client", "eci, domain, name, attrs, key, time_ms"),
     Kind("query", 4, "client", "eci, rid, name, args"),
     Kind("event-query", 5, "client", "eci, domain, name, attrs, rid, query_name, args, key"),
-    Kind("answer", 6, "engine", "value"),
+    Kind("answer", 6, "engine", "value, stale"),
     Kind("fault", 7, "engine", "fault"),
     Kind("credit", 8, "engine", "requests"),
     Kind("ping", 9, "both", ""),
     Kind("pong", 10, "both", ""),
-    Kind("live", 11, "client", ""),
+    Kind("live", 11, "client", "options"),
+    Kind("envelope", 12, "client", "pair, number, low, eci, domain, name, attrs, eid, time_ms"),
+    Kind("happening", 13, "engine", "entries, dropped"),
+    Kind("more", 14, "client", "entries"),
 )
 HELLO, WELCOME, EVENT, SIGNAL, QUERY, EVENT_QUERY = range(6)
 ANSWER, FAULT, CREDIT, PING, PONG, LIVE = range(6, 12)
+ENVELOPE, HAPPENING, MORE = range(12, 15)
 
 Values = dict[str, Any]
 
@@ -120,9 +124,40 @@ class Pong(msgspec.Struct, array_like=True, tag=PONG, gc=False):
 
 
 class Live(msgspec.Struct, array_like=True, tag=LIVE, gc=False):
-    """Reserved: what happens in a pico, as it happens."""
+    """Asks to be shown what happens, as it happens; answered with {entries}: the room given."""
 
     id: int
+    options: Values | None = None
+
+
+class Envelope(msgspec.Struct, array_like=True, tag=ENVELOPE, gc=False):
+    """An event from another engine (network.py); answered with a reply once that is durable."""
+
+    id: int
+    pair: str
+    number: int
+    low: int
+    eci: str
+    domain: str
+    name: str
+    attrs: Values
+    eid: str
+    time_ms: int
+
+
+class More(msgspec.Struct, array_like=True, tag=MORE, gc=False):
+    """So many entries more may be shown under the id of a live; 0 ends it."""
+
+    id: int
+    entries: int
+
+
+class Happening(msgspec.Struct, array_like=True, tag=HAPPENING):
+    """What happened, under the id of a live; `dropped` entries before it were left out."""
+
+    id: int
+    entries: list[Values]
+    dropped: int = 0
 
 
 class Welcome(msgspec.Struct, array_like=True, tag=WELCOME):
@@ -134,10 +169,11 @@ class Welcome(msgspec.Struct, array_like=True, tag=WELCOME):
 
 
 class Answer(msgspec.Struct, array_like=True, tag=ANSWER):
-    """What a request led to."""
+    """What a request led to; `stale` says that a query saw an earlier state of a busy pico."""
 
     id: int
     value: Any
+    stale: bool | None = None
 
 
 class Refusal(msgspec.Struct, array_like=True, tag=FAULT):
@@ -154,8 +190,8 @@ class Credit(msgspec.Struct, array_like=True, tag=CREDIT):
     requests: int
 
 
-Request = Hello | Event | Signal | Query | EventQuery | Ping | Pong | Live
-Reply = Welcome | Answer | Refusal | Credit | Ping | Pong
+Request = Hello | Event | Signal | Query | EventQuery | Ping | Pong | Live | Envelope | More
+Reply = Welcome | Answer | Refusal | Credit | Ping | Pong | Happening
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode_request: Callable[[bytes], Request] = msgspec.msgpack.Decoder(Request).decode

@@ -10,13 +10,15 @@ and size, which are dropped whole. Queries are not recorded. Not here: what it m
 A record is the turns of its group, each [eid, event's time, eci, domain, name, attributes, notes];
 attributes that were too large are just their size in bytes, and `_headers` is never kept. A note is
 as turn.py describes it: a state is packed, a raised event is {"event": [domain, name, attributes]},
-a send {"send": [eci, domain, name]}, a fault {"fault": [code, message, line]}.
+a send {"send": [eci, domain, name]}, a fault {"fault": [code, message, line]}, a log statement
+[level, rid, what it said].
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any
 
 import msgpack
@@ -62,7 +64,8 @@ _TIME_SHIFT = 12
 class History:
     """All history of one engine.
 
-    The engine adds turns while `is_on`; `buckets_kept` 0 keeps nothing.
+    The engine adds turns while `is_on`; `buckets_kept` 0 keeps nothing. `heard` is told of each
+    turn that is added (live.py).
     """
 
     def __init__(
@@ -85,6 +88,7 @@ class History:
         self._is_resumed = True
         self._number = 0
         self.is_on = buckets_kept > 0
+        self.heard: Callable[[Turn, Record], object] | None = None
         # A start goes on in the last bucket, and counts its bytes from zero.
         last = next(store.scan("history", b"", reverse=True), None)
         if last is not None:
@@ -110,6 +114,8 @@ class History:
             self._groups[pico_id] = [record]
         else:
             group.append(record)
+        if self.heard is not None:
+            self.heard(turn, record)
 
     def tend(self) -> None:
         """Look after what waits, once a round: see that it is written in a moment."""
@@ -217,16 +223,18 @@ class History:
         eid: str | None = None,
         rid: str | None = None,
         rule: str | None = None,
+        since_ms: int = 0,
         limit: int,
     ) -> list[Entry]:
         """What happened, newest first: of one pico or of all; of one event; where a rule was asked.
 
+        Units:  since_ms is when it was written, at the earliest.
         Shapes: {pico, eid, eci, time_ms, written_ms, domain, name, attrs, rules, raised}; attrs is
         a number of bytes where they were too large to keep; raised: [{domain, name, attrs, rules}];
         rules: [{rid, rule, version, expression, outcome}] and, where there are any, before and
         after (automaton states), fault, directives, sends, unheard (raised, but nobody listens),
-        rounds_not_fired, ended (`last`, `error`); outcome: `fired`, `not fired`, `not selected`,
-        `fault`.
+        logs ([{level, rid, text}]), rounds_not_fired, ended (`last`, `error`); outcome: `fired`,
+        `not fired`, `not selected`, `fault`.
         Cost: reads the pico's rows, or those of a whole bucket, but decodes only what is wanted.
         """
         self.write_out()
@@ -236,9 +244,11 @@ class History:
             for key, value in self._rows_of(bucket, pico_id, words, limit):
                 owner = key[8:-9].decode()
                 written = key_number(key) >> _TIME_SHIFT
+                if written < since_ms:
+                    return found
                 for record in reversed(decode_record(value, "history record")):
                     entry = entry_of(record, owner, written)
-                    if _is_wanted(entry, eid, rid, rule):
+                    if is_wanted(entry, eid, rid, rule):
                         found.append(entry)
                         if len(found) == limit:
                             return found
@@ -277,6 +287,29 @@ class History:
 
 def _newest(row: tuple[bytes, bytes]) -> int:
     return key_number(row[0])
+
+
+def logs_of(entries: Sequence[Entry]) -> list[Entry]:
+    """What rules logged, oldest first; `entries` are newest first.
+
+    Shapes: {level, time_ms, txnId, rid, msg}; msg is what `log` was given, text as far as it was
+    kept when it was too long, and for klog the message and the value as text.
+    """
+    found = []
+    for entry in reversed(entries):
+        for happening in (entry, *entry["raised"]):
+            for said in (said for rule in happening["rules"] for said in rule.get("logs", ())):
+                place = {"time_ms": entry["time_ms"], "txnId": entry["eid"], "rid": said["rid"]}
+                found.append({"level": said["level"], **place, "msg": _said(said)})
+    return found
+
+
+def _said(said: Entry) -> Any:
+    text: str = said["text"]
+    if said["level"] != "klog":
+        with suppress(msgspec.DecodeError):
+            return msgspec.json.decode(text)
+    return text
 
 
 def shortened(entry: Entry) -> Entry:
@@ -330,7 +363,7 @@ def _plain(value: Any) -> Any:
     if type(value) is Event:
         attrs = {name: given for name, given in value.attrs.items() if name != "_headers"}
         return {"event": (value.domain, value.name, attrs)}
-    if type(value) is Send:
+    if isinstance(value, Send):
         return {"send": (value.eci, value.domain, value.name)}
     if isinstance(value, Fault):
         return {"fault": (value.code, value.message[:500], value.line)}
@@ -388,7 +421,10 @@ def read_notes(notes: list[Any], first: Entry, raised: list[Entry]) -> None:
 
 def _read_deed(note: Any, entry: Entry) -> None:
     """Add to a rule's entry what the rule did."""
-    if type(note) is list:
+    if type(note) is list and len(note) == 3:
+        level, rid, said = note
+        entry.setdefault("logs", []).append({"level": level, "rid": rid, "text": said})
+    elif type(note) is list:
         kind = "directives" if len(note) == 1 else "unheard"
         entry.setdefault(kind, []).append(":".join(note))
     elif type(note) is dict and "send" in note:
@@ -427,7 +463,8 @@ def _rule_entry(note: Any) -> Entry:
     }
 
 
-def _is_wanted(entry: Entry, eid: str | None, rid: str | None, rule: str | None) -> bool:
+def is_wanted(entry: Entry, eid: str | None, rid: str | None, rule: str | None) -> bool:
+    """Whether an entry is of this event, and this rule (of this ruleset) was asked in it."""
     if eid is not None and entry["eid"] != eid:
         return False
     if rule is None and rid is None:

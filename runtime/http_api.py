@@ -5,197 +5,53 @@ once, now or later, on the loop. Bodies and error texts are those of the Node en
 what people expect, or 200 for every error of a route with `compat_status`.
 
 Invariants: no engine logic; nothing here waits. Everything under /api/ needs the admin token, and
-that token never becomes an attribute. ECIs are not logged. Not here: bytes and sockets (server.py).
+that token never becomes an attribute. ECIs are not logged. Not here: bytes and sockets
+(http_wire.py), what answers look like (http_answers.py), the routes under /api/ (http_admin.py).
 Source: engine reference 5.1 to 5.6.
 """
 
-import asyncio
-import hmac
 import logging
-import re
-from base64 import b64decode
-from collections.abc import Callable, Coroutine
-from typing import Any, NamedTuple, Protocol
-from urllib.parse import quote, unquote_to_bytes
+from collections.abc import Callable
+from typing import Any, Protocol
+from urllib.parse import unquote_to_bytes
 
-import msgspec
-
+from runtime.admin_api import Metrics
 from runtime.errors import Fault
+from runtime.http_admin import Admin, AdminFace, Asked, Exchange
+from runtime.http_answers import (
+    HTML,
+    JSON,
+    OPTIONS_LINES,
+    PAGE_TYPES,
+    STALE_LINE,
+    TEXT,
+    cannot,
+    encode_json,
+    error_page,
+    front_page,
+    matches,
+    page,
+    sky_lines,
+    tag,
+)
+from runtime.http_head import Head, Request
 from runtime.http_params import decompress, parse_body, parse_query
+from runtime.inbox import Answer
+from runtime.network import Reply
+from runtime.network_http import read_envelope, reply_lines
+from runtime.ports import Done, Hosted, post_keyed_event_query
 
 _log = logging.getLogger("pico.http")
 
-JSON = b"application/json; charset=utf-8"
-HTML = b"text/html; charset=utf-8"
-TEXT = b"text/plain; charset=utf-8"
-_PAGE_TYPES = {"html": HTML, "txt": TEXT}
 
-_encode = msgspec.json.Encoder().encode
+class EngineFace(Hosted, AdminFace, Protocol):
+    """What the routes need of an engine: its port for events and queries, and administration."""
 
 
-class EngineFace(Protocol):
-    """What the routes need of an engine; `done` is called later, on the loop, exactly once."""
-
-    @property
-    def root_eci(self) -> str: ...
-
-    def post(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any],
-        done: Callable[[Any], object],
-        /,
-        *,
-        key: str | None = None,
-    ) -> None: ...
-
-    def post_signal(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any],
-        done: Callable[[Any], object],
-        /,
-        *,
-        key: str | None = None,
-    ) -> None: ...
-
-    def post_query(
-        self, eci: str, rid: str, name: str, args: dict[str, Any], done: Callable[[Any], object], /
-    ) -> None: ...
-
-    def post_event_query(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: dict[str, Any],
-        rid: str,
-        qname: str,
-        args: dict[str, Any],
-        done: Callable[[Any], object],
-        /,
-    ) -> None: ...
-
-    async def install(
-        self,
-        eci: str,
-        *,
-        url: str | None = None,
-        source: str | None = None,
-        bundle: bytes | None = None,
-        config: dict[str, Any] | None = None,
-    ) -> dict[str, Any]: ...
-
-    def describe(self, eci: str | None = None) -> dict[str, Any]: ...
-
-    async def salience(self, eci: str) -> dict[str, Any]: ...
-
-    def log(
-        self,
-        eci: str | None = None,
-        *,
-        eid: str | None = None,
-        rule: str | None = None,
-        limit: int = 50,
-        whole: bool = False,
-    ) -> list[dict[str, Any]]: ...
-
-    async def why(self, eci: str, eid: str, rule: str | None = None) -> dict[str, Any]: ...
-
-
-class Exchange(Protocol):
-    """Where the answer of one request goes."""
-
-    def send(self, status: int, body: bytes, kind: bytes = JSON, extra: bytes = b"") -> None:
-        """Answer; `extra` is whole header lines, each with its line end."""
-
-
-class Head:
-    """The header fields of a request, read once; clients repeat them, so they are often reused.
-
-    `attribute` is what rules see as `_headers`; `is_admin` tells that the admin token came.
-    """
-
-    __slots__ = (
-        "attribute",
-        "bytes",
-        "content_length",
-        "content_type",
-        "encoding",
-        "expects_continue",
-        "is_admin",
-        "key",
-    )
-
-    def __init__(self, headers: list[tuple[bytes, bytes]], bearer: bytes) -> None:
-        self.bytes = sum([len(name) + len(value) + 4 for name, value in headers])
-        fields = [(name.lower(), value) for name, value in headers]
-        given = [value for name, value in fields if name == b"authorization"]
-        self.is_admin = bool(bearer) and len(given) == 1 and hmac.compare_digest(given[0], bearer)
-        self.attribute = header_map(fields, bearer)
-        last = dict(fields)
-        self.content_length = int(last.get(b"content-length", 0))
-        self.content_type = last.get(b"content-type", b"").partition(b";")[0].strip().lower()
-        self.encoding = last.get(b"content-encoding", b"").strip().lower()
-        self.expects_continue = last.get(b"expect", b"").lower() == b"100-continue"
-        self.key = last.get(b"idempotency-key", b"").decode("latin-1") or None
-
-
-class Request(NamedTuple):
-    """One whole request. The URL is as it came."""
-
-    method: bytes
-    url: bytes
-    head: Head
-    body: bytes
-
-
-# What a second header line of the same name means: kept from the first only, or a list; all others
-# are joined. These are the rules of the Node engine's HTTP server, which rulesets rely on.
-_FIRST_ONLY = frozenset(
-    [
-        *("age", "authorization", "content-length", "content-type", "etag", "expires", "from"),
-        *("host", "if-modified-since", "if-unmodified-since", "last-modified", "location"),
-        *("max-forwards", "proxy-authorization", "referer", "retry-after", "server", "user-agent"),
-    ]
-)
-# Control characters in a header line would begin another line.
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_URL_CHARS = "!#$%&'()*+,/:;=?@[]~"
-
-
-def header_map(headers: list[tuple[bytes, bytes]], hidden: bytes = b"") -> dict[str, Any]:
-    """The attribute `_headers`: lower-cased names to text, or to a list for what may be repeated.
-
-    An authorization that is `hidden` is left out: that is how the admin token stays outside.
-    """
-    found: dict[str, Any] = {}
-    for raw_name, raw_value in headers:
-        if raw_name == b"authorization" and hidden and hmac.compare_digest(raw_value, hidden):
-            continue
-        name = raw_name.decode("latin-1")
-        value = raw_value.decode("latin-1")
-        if name not in found:
-            found[name] = [value] if name == "set-cookie" else value
-        elif name == "set-cookie":
-            found[name].append(value)
-        elif name not in _FIRST_ONLY:
-            found[name] += ("; " if name == "cookie" else ", ") + value
-    return found
-
-
-def encode_json(value: Any) -> bytes:
-    """A value as JSON; half surrogate pairs, which UTF-8 cannot hold, are escaped."""
-    try:
-        return _encode(value)
-    except UnicodeEncodeError:
-        import json
-
-        return json.dumps(value, separators=(",", ":")).encode("ascii")
+# A path as text, its decoded segments, and the first of them ("" when one is empty).
+Place = tuple[str, list[str], str]
+# How many paths are remembered, and how long they may be: all together half a megabyte.
+_KNOWN_MAX, _KNOWN_BYTES_MAX = 1_024, 200
 
 
 def _segments(path: str) -> list[str]:
@@ -218,13 +74,22 @@ class Api:
     """The routes of one engine."""
 
     def __init__(
-        self, engine: EngineFace, *, token: str, version: str, compat_status: bool = False
+        self,
+        engine: EngineFace,
+        *,
+        token: str,
+        version: str,
+        compat_status: bool = False,
+        channel: str = "",
     ) -> None:
-        self._engine = engine
+        self._port = engine.core
         self._version = version
         self._compat_status = compat_status
+        self._reply_lines = reply_lines(channel)
         self._bearer = b"Bearer " + token.encode() if token else b""
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._admin = Admin(engine, version=version, fail=self.fail)
+        self._known: dict[bytes, Place] = {}
+        self.metrics: Metrics | None = None
 
     def handle(self, request: Request, exchange: Exchange, body_bytes_max: int) -> None:
         """Route one request; every way through ends in one `exchange.send`."""
@@ -240,7 +105,9 @@ class Api:
         status = fault.status
         extra = b""
         if status in (429, 503):
-            extra = b"Retry-After: 1\r\n"
+            extra = b"Retry-After: 1\r\nAccess-Control-Expose-Headers: Retry-After\r\n"
+        elif status == 401:
+            extra = b"WWW-Authenticate: Bearer\r\n"
         if self._compat_status and fault.code != "R1009":
             status = 200
         exchange.send(status, encode_json(fault.to_map()), JSON, extra)
@@ -257,32 +124,32 @@ class Api:
 
     def _route(self, request: Request, exchange: Exchange, body_bytes_max: int) -> None:
         target, _, query = request.url.partition(b"?")
-        if not target.startswith(b"/"):
-            # A proxy may send the whole address instead of the path.
-            _, _, rest = target.partition(b"://")
-            target = b"/" + rest.partition(b"/")[2]
-        path = target.decode("utf-8", "replace")
         if request.method == b"OPTIONS":
-            exchange.send(200, b"", TEXT, _OPTIONS)
+            exchange.send(200, b"", TEXT, OPTIONS_LINES)
             return
-        parts = _segments(path)
+        known = self._known.get(target)
+        path, parts, head = self._look(target) if known is None else known
         count = len(parts)
-        head = parts[1] if count > 1 else ""
-        if "" in parts[1:]:
-            head = ""
         if head == "api":
-            self._admin(parts, request, query, exchange, body_bytes_max)
-        elif head == "c" and count == 6 and parts[3] == "event":
-            self._signal(parts, self._attrs(request, query, body_bytes_max), request, exchange)
+            if not request.head.is_admin:
+                raise Fault("R1010", "this address needs the admin token")
+            asked = Asked(request, query, exchange, body_bytes_max)
+            self._admin.route("/".join(parts[2:]), asked)
         elif head == "c" and count == 6 and parts[3] == "event-wait":
             attrs = self._attrs(request, query, body_bytes_max)
             self._event(parts[2], parts[4], parts[5], attrs, request, self._answer(exchange))
+        elif head == "c" and count == 6 and parts[3] == "event":
+            self._signal(parts, self._attrs(request, query, body_bytes_max), request, exchange)
         elif head == "c" and count == 6 and parts[3] == "query":
             attrs = self._attrs(request, query, body_bytes_max)
-            self._query(parts[2], parts[4], parts[5], attrs, exchange)
+            self._query(parts[2], parts[4], parts[5], attrs, request, exchange)
         elif head == "c" and count == 9 and parts[3] == "event" and parts[6] == "query":
-            self._event_query(parts, self._attrs(request, query, body_bytes_max), exchange)
+            attrs = self._attrs(request, query, body_bytes_max)
+            self._event_query(parts, attrs, request, exchange)
         elif head == "sky" and count == 7 and parts[2] == "event":
+            if request.head.envelope:
+                self._receive(parts, request, exchange, body_bytes_max)
+                return
             attrs = self._attrs(request, query, body_bytes_max)
             if parts[4] != "none" and "__eid" not in attrs:
                 attrs["__eid"] = parts[4]
@@ -290,17 +157,41 @@ class Api:
             self._event(parts[3], parts[5], parts[6], attrs, request, done)
         elif head == "sky" and count == 6 and parts[2] == "cloud":
             attrs = self._attrs(request, query, body_bytes_max)
-            self._query(parts[3], parts[4], parts[5], attrs, exchange)
+            self._query(parts[3], parts[4], parts[5], attrs, request, exchange)
+        elif head == "metrics" and count == 2 and self.metrics is not None:
+            self.metrics.answer(request, exchange)
+        elif path == "/":
+            exchange.send(200, front_page(self._version), HTML)
         else:
-            raise self._no_route(request, path)
+            self._lost(request, path, exchange)
 
-    @staticmethod
-    def _no_route(request: Request, path: str) -> Fault:
-        return Fault("R1009", f"Cannot {request.method.decode('latin-1')} {path[:200]}")
+    def _look(self, target: bytes) -> Place:
+        """What a path names; clients ask for the same again and again, so short ones are kept."""
+        whole = target
+        if not target.startswith(b"/") and b"://" in target:
+            # A proxy may send the whole address instead of the path.
+            target = b"/" + target.partition(b"://")[2].partition(b"/")[2]
+        path = target.decode("utf-8", "replace")
+        parts = _segments(path)
+        head = parts[1] if len(parts) > 1 and "" not in parts[1:] else ""
+        found = (path, parts, head)
+        if len(whole) <= _KNOWN_BYTES_MAX:
+            if len(self._known) >= _KNOWN_MAX:
+                self._known.clear()
+            self._known[whole] = found
+        return found
+
+    def _lost(self, request: Request, path: str, exchange: Exchange) -> None:
+        """No route has this form: a page for browsers and old clients, else JSON."""
+        said = cannot(request.method, path)
+        if request.head.wants_page or self._compat_status:
+            exchange.send(404, error_page(said), HTML)
+        else:
+            raise Fault("R1009", said)
 
     def _attrs(self, request: Request, query: bytes, body_bytes_max: int) -> dict[str, Any]:
         """Query parameters, overridden by body parameters, overridden by `_headers`."""
-        attrs = parse_query(query)
+        attrs = parse_query(query) if query else {}
         body = request.body
         if body:
             head = request.head
@@ -311,6 +202,8 @@ class Api:
         attrs["_headers"] = request.head.attribute
         return attrs
 
+    # ------------------------------------------------------------------------------- events
+
     def _signal(
         self, parts: list[str], attrs: dict[str, Any], request: Request, exchange: Exchange
     ) -> None:
@@ -318,10 +211,10 @@ class Api:
             if isinstance(answer, Fault):
                 self.fail(exchange, answer)
             else:
-                exchange.send(200, _encode(answer))
+                exchange.send(200, encode_json(answer))
 
         key = request.head.key
-        self._engine.post_signal(parts[2], parts[4], parts[5], attrs, done, key=key)
+        self._port.post_signal(parts[2], parts[4], parts[5], attrs, done, key=key)
 
     def _event(
         self,
@@ -330,10 +223,9 @@ class Api:
         name: str,
         attrs: dict[str, Any],
         request: Request,
-        done: Callable[[Any], None],
+        done: Done,
     ) -> None:
-        key = request.head.key
-        self._engine.post(eci, domain, name, attrs, done, key=key)
+        self._port.post(eci, domain, name, attrs, done, key=request.head.key)
 
     def _answer(self, exchange: Exchange, is_sky: bool = False) -> Callable[[Any], None]:
         """The `done` of an event that is waited for."""
@@ -358,37 +250,61 @@ class Api:
             answer = {**answer, "error": errors[0]["error"], "code": errors[0]["code"]}
         extra = b""
         if is_sky:
-            extra, location = _sky_headers(answer["directives"])
+            extra, location = sky_lines(answer["directives"])
             if location:
                 extra += b"Location: " + location + b"\r\n"
                 exchange.send(302, b"Found. Redirecting to " + location, TEXT, extra)
                 return
         exchange.send(status, encode_json(answer), JSON, extra)
 
+    def _receive(
+        self, parts: list[str], request: Request, exchange: Exchange, body_bytes_max: int
+    ) -> None:
+        """An event from another engine of ours: its attributes are only those that were sent."""
+        head = request.head
+        body = decompress(head.encoding, request.body, body_bytes_max)
+        envelope = read_envelope(head.envelope, parts[3:], parse_body(head.content_type, body))
+
+        def done(reply: Reply) -> None:
+            exchange.send(200, encode_json(reply), JSON, self._reply_lines)
+
+        self._port.receive(envelope, done)
+
+    # ------------------------------------------------------------------------------ queries
+
     def _query(
-        self, eci: str, rid: str, last: str, args: dict[str, Any], exchange: Exchange
+        self,
+        eci: str,
+        rid: str,
+        last: str,
+        args: dict[str, Any],
+        request: Request,
+        exchange: Exchange,
     ) -> None:
         name, *suffixes = last.split(".")
-        kind = _PAGE_TYPES.get(suffixes[0]) if suffixes else None
-        self._engine.post_query(eci, rid, name, args, self._value(exchange, kind))
+        kind = PAGE_TYPES.get(suffixes[0]) if suffixes else None
+        self._port.post_query(eci, rid, name, args, self._value(request, exchange, kind))
 
-    def _event_query(self, parts: list[str], attrs: dict[str, Any], exchange: Exchange) -> None:
-        done = self._value(exchange, None)
-        eci, domain, name, rid, qname = parts[2], parts[4], parts[5], parts[7], parts[8]
-        self._engine.post_event_query(eci, domain, name, attrs, rid, qname, attrs, done)
+    def _event_query(
+        self, parts: list[str], attrs: dict[str, Any], request: Request, exchange: Exchange
+    ) -> None:
+        eci, domain, name, rid, query_name = parts[2], parts[4], parts[5], parts[7], parts[8]
+        key = request.head.key
+        query = (rid, query_name, attrs, self._value(request, exchange, None))
+        if key is None:
+            self._port.post_event_query(eci, domain, name, attrs, *query)
+        else:
+            post_keyed_event_query(self._port, eci, domain, name, attrs, key, *query)
 
-    def _value(self, exchange: Exchange, kind: bytes | None) -> Callable[[Any], None]:
+    def _value(self, request: Request, exchange: Exchange, kind: bytes | None) -> Done:
         """The `done` of a query; `kind` asks for the value as a page instead of JSON."""
 
-        def done(value: Any) -> None:
-            if isinstance(value, Fault):
-                self.fail(exchange, value)
+        def done(answer: Answer | Fault) -> None:
+            if isinstance(answer, Fault):
+                self.fail(exchange, answer)
                 return
             try:
-                if kind is None:
-                    exchange.send(200, encode_json(value))
-                else:
-                    exchange.send(200, _page(value), kind, _PAGE_HEADERS)
+                self._send_value(request, exchange, answer, kind)
             except Fault as fault:
                 self.fail(exchange, fault)
             except Exception:
@@ -396,169 +312,17 @@ class Api:
 
         return done
 
-    # -------------------------------------------------------------------------------- admin
-
-    def _admin(
-        self,
-        parts: list[str],
-        request: Request,
-        query: bytes,
-        exchange: Exchange,
-        body_bytes_max: int,
+    def _send_value(
+        self, request: Request, exchange: Exchange, answer: Answer, kind: bytes | None
     ) -> None:
-        if not request.head.is_admin:
-            raise Fault("R1010", "this address needs the admin token")
-        params = parse_query(query)
-        route = (request.method, "/".join(parts[2:]))
-        if route == (b"GET", "ui-context"):
-            about = {"version": self._version, "eci": self._engine.root_eci}
-            exchange.send(200, _encode(about))
-        elif route == (b"GET", "show"):
-            eci = self._eci(params)
-            if "salience" in params:
-                self._later(self._engine.salience(eci or self._engine.root_eci), exchange)
-            else:
-                exchange.send(200, encode_json(self._engine.describe(eci)))
-        elif route == (b"GET", "log"):
-            entries = self._engine.log(
-                self._eci(params),
-                eid=_one(params, "eid"),
-                rule=_one(params, "rule"),
-                limit=_number(params, "limit", 50),
-                whole="whole" in params,
-            )
-            exchange.send(200, encode_json(entries))
-        elif route == (b"GET", "why"):
-            eid = _one(params, "eid")
-            if eid is None:
-                raise Fault("R1013", "the parameter eid is missing")
-            eci = self._eci(params) or self._engine.root_eci
-            self._later(self._engine.why(eci, eid, _one(params, "rule")), exchange)
-        elif route == (b"POST", "install"):
-            body = decompress(request.head.encoding, request.body, body_bytes_max)
-            fields = _install_fields(body)
-            eci = self._engine.root_eci if fields.eci in ("", "root") else fields.eci
-            install = self._engine.install(
-                eci,
-                url=fields.url,
-                source=fields.source,
-                bundle=None if fields.bundle is None else _bundle_bytes(fields.bundle),
-                config=fields.config,
-            )
-            self._later(install, exchange)
-        else:
-            raise self._no_route(request, "/".join(parts))
-
-    def _eci(self, params: dict[str, Any]) -> str | None:
-        """The parameter `eci`; the word root stands for the root pico's."""
-        eci = _one(params, "eci")
-        return self._engine.root_eci if eci == "root" else eci
-
-    def _later(self, answer: Coroutine[Any, Any, Any], exchange: Exchange) -> None:
-        """Answer with what a coroutine gives."""
-        task = asyncio.get_running_loop().create_task(self._finish(answer, exchange))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    async def _finish(self, answer: Coroutine[Any, Any, Any], exchange: Exchange) -> None:
-        try:
-            exchange.send(200, encode_json(await answer))
-        except Fault as fault:
-            self.fail(exchange, fault)
-        except asyncio.CancelledError:
-            self.fail(exchange, Fault("R3007", "the engine is stopping"))
-            raise
-        except Exception:
-            self._bug(exchange)
-
-
-_OPTIONS = (
-    b"Allow: POST, GET, OPTIONS\r\nAccess-Control-Allow-Methods: POST, GET, OPTIONS\r\n"
-    b"Access-Control-Max-Age: 600\r\n"
-)
-# Pages come from rulesets: they may show things, but run no foreign or inline script.
-_PAGE_HEADERS = (
-    b"Content-Security-Policy: default-src 'self'; base-uri 'self'; font-src 'self' https: data:; "
-    b"form-action 'self'; frame-ancestors 'self'; img-src 'self' data:; object-src 'none'; "
-    b"script-src 'self'; script-src-attr 'none'; style-src 'self' https: 'unsafe-inline'\r\n"
-    b"X-Frame-Options: SAMEORIGIN\r\nReferrer-Policy: no-referrer\r\n"
-    b"Cross-Origin-Resource-Policy: same-origin\r\nCross-Origin-Opener-Policy: same-origin\r\n"
-)
-
-
-class InstallFields(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `POST /api/install`: one of `url`, `source` and `bundle` (base64).
-
-    With `source`, `url` may say what the source is to be known by.
-    """
-
-    eci: str = ""
-    url: str | None = None
-    source: str | None = None
-    bundle: str | None = None
-    config: dict[str, Any] | None = None
-
-
-_decode_install = msgspec.json.Decoder(InstallFields).decode
-
-
-def _install_fields(body: bytes) -> InstallFields:
-    try:
-        fields = _decode_install(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise Fault("R1013", f"the body of an install cannot be used: {error}") from None
-    given = [name for name in ("url", "source", "bundle") if getattr(fields, name) is not None]
-    if len(given) != 1 and given != ["url", "source"]:
-        found = " and ".join(given) or "none of them"
-        hint = "send a JSON object with just one of the three, and config and eci if need be"
-        raise Fault("R1013", f"an install needs url, source or bundle, and got {found}", hint)
-    return fields
-
-
-def _bundle_bytes(text: str) -> bytes:
-    try:
-        return b64decode(text, validate=True)
-    except ValueError as error:
-        raise Fault("R1013", f"the field bundle is not base64: {error}") from None
-
-
-def _one(params: dict[str, Any], name: str) -> str | None:
-    """A parameter that is given once, or not at all, or empty.
-
-    Raises: R1013.
-    """
-    value = params.get(name) or None
-    if value is not None and not isinstance(value, str):
-        raise Fault("R1013", f"the parameter {name} is given more than once")
-    return value
-
-
-def _number(params: dict[str, Any], name: str, default: int) -> int:
-    text = _one(params, name)
-    if text is None:
-        return default
-    if not text.isdecimal() or len(text) > 9:
-        raise Fault("R1013", f"the parameter {name} is a number, not {text[:40]!r}")
-    return int(text)
-
-
-def _page(value: Any) -> bytes:
-    if not isinstance(value, str):
-        hint = "let the function return text, or ask without .html or .txt"
-        raise Fault("R2001", 'The "chunk" argument must be of type string', hint)
-    return value.encode("utf-8", "replace")
-
-
-def _sky_headers(directives: list[dict[str, Any]]) -> tuple[bytes, bytes]:
-    """The cookies and the redirect that directives ask for: header lines, and an address or b""."""
-    cookies = b""
-    location = b""
-    for directive in directives:
-        options = directive.get("options") or {}
-        if directive["name"] == "_cookie" and isinstance(options.get("cookie"), str):
-            text = _CONTROL.sub("", options["cookie"])
-            cookies += b"Set-Cookie: " + text.encode("utf-8", "replace") + b"\r\n"
-        elif directive["name"] == "_redirect" and isinstance(options.get("url"), str):
-            address = _CONTROL.sub("", options["url"])
-            location = quote(address, safe=_URL_CHARS, errors="replace").encode("ascii")
-    return cookies, location
+        """Send a query's value, or that it has not changed."""
+        body = encode_json(answer.value) if kind is None else page(answer.value)
+        extra = STALE_LINE if answer.stale else b""
+        status = 200
+        if request.method in (b"GET", b"HEAD"):
+            found = tag(body)
+            extra += b"ETag: " + found + b"\r\n"
+            none_match = request.head.none_match
+            if none_match and matches(none_match, found):
+                status, body = 304, b""
+        exchange.send(status, body, kind or JSON, extra)

@@ -8,6 +8,7 @@ Raises everywhere: R1011 for what cannot be read, R4003 for what is too large.
 Source: engine reference 5.2. Not here: which parameters win over which (http_api.py).
 """
 
+import re
 import zlib
 from typing import Any
 from urllib.parse import unquote
@@ -21,6 +22,9 @@ JSON_TYPES = frozenset(
     (b"application/json", b"application/octet-stream", b"application/ssi-agent-wire")
 )
 FORM_TYPE = b"application/x-www-form-urlencoded"
+
+# What makes a query string more than one plain name with a plain value.
+_SPECIAL = re.compile(rb"[&%+\[]")
 
 _decode_json = msgspec.json.Decoder().decode
 
@@ -85,6 +89,10 @@ def parse_query(raw: bytes) -> dict[str, Any]:
     """The parameters of a query string, nested by brackets."""
     if not raw:
         return {}
+    if raw.isascii() and not _SPECIAL.search(raw):
+        # One plain name: most queries that have parameters at all.
+        name, _, value = raw.decode("ascii").partition("=")
+        return {name: value}
     pairs = [
         (_plain(name), _plain(value)) for name, value in _pairs(raw.decode("utf-8", "replace"))
     ]

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -13,6 +14,7 @@ from runtime.errors import Fault, unknown_eci
 from runtime.http_api import Api
 from runtime.http_wire import Connections
 from runtime.server import HttpServer, bind, engine_version
+from tests.channels.stage import valued
 
 TOKEN = "sesame-token"
 ROOT = "cROOT"
@@ -32,6 +34,10 @@ class FakeEngine:
     """
 
     root_eci = ROOT
+
+    @property
+    def core(self) -> "FakeEngine":
+        return self
 
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
@@ -80,7 +86,7 @@ class FakeEngine:
         self, eci: str, rid: str, name: str, args: dict[str, Any], done: Callable[[Any], object]
     ) -> None:
         self.calls.append(("query", eci, rid, name, args))
-        self._answer(eci, name, {"asked": name}, done)
+        self._answer(eci, name, {"asked": name}, valued(done))
 
     def post_event_query(
         self,
@@ -94,7 +100,13 @@ class FakeEngine:
         done: Callable[[Any], object],
     ) -> None:
         self.calls.append(("event-query", eci, domain, name, attrs, rid, qname, args))
-        self._answer(eci, qname, {"asked": qname}, done)
+        self._answer(eci, qname, {"asked": qname}, valued(done))
+
+    async def flush(self, url: str) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        if url == "file:bad":
+            raise Fault("R2012", "Got a statusCode=404 for: file:bad")
+        return {"url": url, "rid": "a.b", "hash": "00"}
 
     async def install(
         self,
@@ -133,6 +145,22 @@ class FakeEngine:
         if eid == "cNO":
             raise Fault("R1018", "no event cNO is in the history of this pico")
         return {"asked": [eci, eid, rule], **self.answers.get("why", {})}
+
+    async def checkpoint(self) -> str:
+        await asyncio.sleep(0)
+        return "/home/checkpoints/1"
+
+    async def import_archive(self, path: Path, parent: str) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        if path.name == "bad.pico":
+            raise Fault("R3009", "bad.pico is no archive")
+        self.calls.append(("import", str(path), parent))
+        counts = {"picos": 2, "timers": 1, "waiting": 0}
+        return {"id": "cP", "eci": "cE", "archive": "00", **counts}
+
+    async def authority(self, eci: str | None = None) -> dict[str, Any]:
+        await asyncio.sleep(0)
+        return {"asked": eci, "picos": [], "grants": []}
 
     async def salience(self, eci: str) -> dict[str, Any]:
         await asyncio.sleep(0)

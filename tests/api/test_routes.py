@@ -6,6 +6,7 @@ import pytest
 
 from runtime import limits
 from runtime.errors import Fault
+from runtime.inbox import Answer
 from tests.api.fake import PACKERS, ROOT, TOKEN, Served, run
 
 HEADERS = {"host": "h"}
@@ -47,7 +48,7 @@ def test_route_reaches_the_engine(path: str, call: tuple[Any, ...]) -> None:
 
 
 NO_ROUTES = [
-    "/", "/nope", "/c", "/c/cA", "/c/cA/event/d", "/c//event/d/n", "/c/cA/event/d/n/query/r",
+    "/nope", "/c", "/c/cA", "/c/cA/event/d", "/c//event/d/n", "/c/cA/event/d/n/query/r",
     "/c/cA/event/d/n/x/r/q", "/c/cA/wait/d/n", "/sky/event/cA/d/n", "/sky/cloud/cA/r",
     "/x/cA/event/d/n", "/sky/cloud/cA/r/f/g", "//c/cA/event/d/n", "*",
 ]  # fmt: skip
@@ -59,11 +60,16 @@ def test_unknown_address_is_404(path: str, compat: bool) -> None:
     async def check(api: Served) -> None:
         client = await api.client()
         client.ask(path)
-        reply = await client.reply()
-        assert reply.status == 404
-        answer = reply.json()
-        assert answer["code"] == "R1009"
-        assert answer["error"].startswith("Error: Cannot GET /")
+        client.ask(path, headers="Accept: text/html,*/*;q=0.8\r\n")
+        replies = [await client.reply() for _ in range(2)]
+        assert [reply.status for reply in replies] == [404, 404]
+        if not compat:
+            answer = replies.pop(0).json()
+            assert answer["code"] == "R1009"
+            assert answer["error"].startswith("Error: Cannot GET ")
+        for reply in replies:
+            assert reply.header("content-type") == "text/html; charset=utf-8"
+            assert b"<pre>Cannot GET " in reply.body
         assert api.engine.calls == []
 
     run(check, compat_status=compat)
@@ -302,7 +308,26 @@ def test_query_value(
         client.ask(form + suffix)
         reply = await client.reply()
         assert (reply.status, reply.header("content-type"), reply.body) == (status, kind, body)
-        assert (reply.header("content-security-policy") is not None) == kind.startswith("text/")
+        guards = reply.header("content-security-policy")
+        assert guards.startswith(
+            "default-src 'self'" if kind[:5] == "text/" else "default-src 'none'"
+        )
+
+    run(check)
+
+
+@pytest.mark.parametrize(
+    "path", ["/c/cA/query/r/f", "/sky/cloud/cA/r/f", "/c/cA/event/d/n/query/r/f"]
+)
+def test_value_of_an_earlier_state_says_so(path: str) -> None:
+    async def check(api: Served) -> None:
+        client = await api.client()
+        for is_stale in (True, False):
+            api.engine.answers["f"] = Answer(5, stale=is_stale)
+            client.ask(path)
+            reply = await client.reply()
+            assert reply.header("pico-stale") == ("true" if is_stale else None)
+            assert reply.json() == 5
 
     run(check)
 

@@ -272,7 +272,7 @@ def test_client_that_does_not_read_is_read_no_further_and_cut_off() -> None:
         client.writer.transport.pause_reading()
         client.send(GET % b"big" * 64)
         connection = await one_connection(api)
-        await until(lambda: connection._is_write_paused)
+        await until(lambda: connection.is_write_paused)
         assert connection._is_read_paused
         loop = asyncio.get_running_loop()
         wait = connection.deadline - loop.time()
@@ -290,7 +290,7 @@ def test_client_that_reads_late_gets_everything() -> None:
         client.writer.transport.pause_reading()
         client.send(GET % b"big" * 20)
         connection = await one_connection(api)
-        await until(lambda: connection._is_write_paused)
+        await until(lambda: connection.is_write_paused)
         client.writer.transport.resume_reading()
         for _ in range(20):
             assert len((await client.reply()).body) == (1 << 20) + 2
@@ -365,7 +365,7 @@ def test_stop_lets_open_requests_finish() -> None:
         idle.send(GET % b"f")
         await idle.reply()
         busy.send(GET % b"held")
-        half.send(b"GET /c/cA/query/r/late HTTP/1.1\r\n")
+        half.send(b"GET /c/cA/query/r/late HTTP/1.1\r\nHost: h\r\n")
         await until(lambda: api.engine.held and len(api.connections.open) == 3)
         await until(lambda: sum(one._is_in_message for one in api.connections.open) == 1)
         stopping = asyncio.create_task(api.server.stop(5))

@@ -40,6 +40,17 @@ FRAMES: list[tuple[str, list[Any]]] = [
     ("engine", [9, 0]),
     ("client", [10, 0]),
     ("client", [11, 11]),
+    ("client", [11, 12, {"event": "counter:bump", "level": "warn", "entries": 100}]),
+    ("engine", [6, 12, {"entries": 100}]),
+    ("engine", [13, 12, [{"pico": "cm2", "eid": "cm3", "domain": "counter", "name": "bump"}], 3]),
+    ("client", [14, 12, 50]),
+    ("client", [14, 12, 0]),
+    ("engine", [6, 13, 41, True]),
+    ("client", [12, 12, "cpair", 7, 5, ECI, "counter", "bump", {"by": 2}, "cm2", 1700000000000]),
+    ("engine", [6, 12, ["taken", 0, "", "", 0]]),
+    ("engine", [6, 13, ["refused", 8, "R1002", "Not allowed by channel policy", 0]]),
+    ("engine", [6, 14, ["resend", 6, "", "", 0]]),
+    ("engine", [6, 15, ["later", 0, "R4002", "too much waits", 1000]]),
 ]
 
 

@@ -18,6 +18,7 @@ from runtime.channel_server import Channels
 from runtime.client import Patience
 from runtime.errors import Fault, unknown_eci
 from runtime.frames import Splitter
+from runtime.inbox import Answer
 from runtime.library import Engine
 from runtime.server import ChannelServer, bind, bind_unix
 from tests.harness.engine import InlineCompiler
@@ -66,6 +67,10 @@ ruleset numbers {
 class FakeEngine:
     """Keeps what it was asked; answers at once, or holds the answer when the name is `held`."""
 
+    @property
+    def core(self) -> FakeEngine:
+        return self
+
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.held: list[Callable[[Any], object]] = []
@@ -92,7 +97,7 @@ class FakeEngine:
 
     def post_query(self, eci: str, rid: str, name: str, args: Any, done: Any) -> None:
         self.calls.append(("query", eci, rid, name, args))
-        self._answer(eci, name, done)
+        self._answer(eci, name, valued(done))
 
     def post_event_query(
         self,
@@ -106,7 +111,16 @@ class FakeEngine:
         done: Any,
     ) -> None:
         self.calls.append(("event-query", eci, domain, name, attrs, rid, query_name, args))
-        self._answer(eci, query_name, done)
+        self._answer(eci, query_name, valued(done))
+
+
+def valued(done: Callable[[Any], object]) -> Callable[[Any], None]:
+    """Values of queries come in a wrapper, faults without."""
+
+    def tell(value: Any) -> None:
+        done(value if isinstance(value, Fault | Answer) else Answer(value))
+
+    return tell
 
 
 class Raw:

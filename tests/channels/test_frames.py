@@ -49,7 +49,8 @@ def test_recorded_frames_are_those_of_the_script() -> None:
 def test_kinds_are_numbered_and_have_the_elements_of_their_structs() -> None:
     structs = [frames.Hello, frames.Welcome, frames.Event, frames.Signal, frames.Query]
     structs += [frames.EventQuery, frames.Answer, frames.Refusal, frames.Credit]
-    structs += [frames.Ping, frames.Pong, frames.Live]
+    structs += [frames.Ping, frames.Pong, frames.Live, frames.Envelope]
+    structs += [frames.Happening, frames.More]
     for number, (kind, struct) in enumerate(zip(KINDS, structs, strict=True)):
         fields = struct.__struct_fields__
         assert (kind.number, struct.__struct_config__.tag) == (number, number)

@@ -14,6 +14,7 @@ import pytest
 from runtime import limits
 from runtime.channel_server import Connection
 from runtime.errors import Fault
+from runtime.inbox import Answer
 from runtime.server import bind_unix
 from tests.channels.stage import HELLO, TOKEN, Raw, Stage, frame_of, staged, until
 
@@ -46,6 +47,7 @@ def test_welcome_tells_version_and_bounds() -> None:
             1,
             {
                 "engine": "picos test",
+                "id": "",
                 "credit": limits.channel_credit_max,
                 "frame_bytes_max": limits.frame_bytes_max,
                 "answer_bytes_max": limits.answer_bytes_max,
@@ -124,6 +126,19 @@ def test_requests_reach_the_engine_and_answers_the_client() -> None:
             ("event-query", "cA", "d", "n", {}, "r", "f", {"y": 1}),
             ("event", "cNO", "d", "n", None, None, None),
         ]
+
+    staged(check)
+
+
+def test_value_of_an_earlier_state_says_so() -> None:
+    async def check(stage: Stage) -> None:
+        stage.engine.answers["f"] = Answer(5, stale=True)
+        raw = await stage.greeted()
+        raw.send(
+            [4, 1, "cA", "r", "f"], [5, 2, "cA", "d", "n", {}, "r", "f"], [4, 3, "cA", "r", "g"]
+        )
+        heard = [await raw.heard() for _ in range(3)]
+        assert heard == [[6, 1, 5, True], [6, 2, 5, True], [6, 3, "g"]]
 
     staged(check)
 
