@@ -4,9 +4,12 @@ In: a path. Out: a locked `Home`, or an `Address` for a command that wants to ta
 
 ==============  ===========================================================================
 db/             the store (rocks.py)
+db.replaced-N   a store that a restore has replaced
+checkpoints/    still copies of the store that commands read (backup.py, doctor.py)
 FORMAT          the format of the folder, one number
 LOCK            locked while an engine runs; holds its process id
 admin.token     the admin token, made at first start, readable by the owner only
+metrics.token   the token for /metrics, and for nothing else
 engine.json     {"pid", "url", "channels"} of the running engine; removed at stop
 ==============  ===========================================================================
 
@@ -18,6 +21,8 @@ import contextlib
 import fcntl
 import os
 import secrets
+import shutil
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,6 +32,8 @@ from runtime.errors import Fault
 from runtime.store import STORE_FORMAT
 
 DEFAULT_HOME = "~/.picos"
+# A database that takes the place of db/ at the next opening: what a restore ends with.
+RESTORED = "db.restored"
 _TOKEN_BYTES = 32
 
 
@@ -54,9 +61,10 @@ class Home:
     closed as often as opened.
     """
 
-    def __init__(self, path: Path, lock: int, token: str) -> None:
+    def __init__(self, path: Path, lock: int, token: str, metrics_token: str) -> None:
         self.path = path
         self.token = token
+        self.metrics_token = metrics_token
         self._lock = lock
         self._holders = 1
         self._has_announced = False
@@ -81,11 +89,13 @@ class Home:
             raise _unusable(folder, error) from error
         try:
             _check_format(folder)
-            home = cls(folder, lock, _token(folder))
+            finish_restore(folder, time.time_ns() // 1_000_000)
+            tokens = _token(folder, "admin.token"), _token(folder, "metrics.token")
+            home = cls(folder, lock, *tokens)
         except OSError as error:
             os.close(lock)
             raise _unusable(folder, error) from error
-        except Fault:
+        except BaseException:
             os.close(lock)
             raise
         _HELD[folder] = home
@@ -95,6 +105,22 @@ class Home:
     def db_path(self) -> Path:
         """Where the store lies."""
         return self.path / "db"
+
+    def checkpoint_path(self) -> Path:
+        """A new place for a still copy of the store.
+
+        Raises: R3005 when the folder cannot be written.
+        """
+        folder = self.path / "checkpoints"
+        try:
+            folder.mkdir(exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise _unusable(self.path, error) from error
+        return folder / secrets.token_hex(8)
+
+    def sweep(self) -> None:
+        """Remove the still copies that killed commands left; for a start, before there are any."""
+        shutil.rmtree(self.path / "checkpoints", ignore_errors=True)
 
     def announce(self, url: str, channels: tuple[str, ...] = ()) -> None:
         """Write down where the engine listens, for the commands that look for it.
@@ -140,12 +166,28 @@ def read_address(path: str | Path) -> Address | None:
     return Address(found.url, read_token(folder), found.pid, found.channels)
 
 
-def read_token(path: str | Path) -> str:
-    """The admin token of a folder, or "" when there is none that this user may read."""
+def read_token(path: str | Path, name: str = "admin.token") -> str:
+    """The admin (or another) token of a folder, "" when there is none that this user may read."""
     try:
-        return (Path(path).expanduser() / "admin.token").read_text("ascii").strip()
+        return (Path(path).expanduser() / name).read_text("ascii").strip()
     except (OSError, UnicodeDecodeError):
         return ""
+
+
+def finish_restore(folder: Path, now_ms: int) -> Path | None:
+    """Put a restored database in place, if there is one; return where the one before lies now.
+
+    It may be called again after it was interrupted anywhere. The caller holds the folder.
+    """
+    restored, current = folder / RESTORED, folder / "db"
+    if not restored.exists():
+        return None
+    kept: Path | None = None
+    if current.exists():
+        kept = folder / f"db.replaced-{now_ms}"
+        current.rename(kept)
+    restored.rename(current)
+    return kept
 
 
 class _Announced(msgspec.Struct):
@@ -196,13 +238,16 @@ def _check_format(folder: Path) -> None:
     if int(text) > STORE_FORMAT:
         message = f"the data folder {folder} has format {text}; this engine reads {STORE_FORMAT}"
         raise Fault("R3002", message)
+    if int(text) < STORE_FORMAT:
+        # The store is migrated when it is opened; from here on no older engine may touch it.
+        _write_whole(file, f"{STORE_FORMAT}\n".encode(), 0o600)
 
 
-def _token(folder: Path) -> str:
-    token = read_token(folder)
+def _token(folder: Path, name: str) -> str:
+    token = read_token(folder, name)
     if not token:
         token = secrets.token_urlsafe(_TOKEN_BYTES)
-        _write_whole(folder / "admin.token", f"{token}\n".encode(), 0o600)
+        _write_whole(folder / name, f"{token}\n".encode(), 0o600)
     return token
 
 

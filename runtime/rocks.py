@@ -17,6 +17,7 @@ stored (store.py), and the folder around the database (home.py).
 
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,9 @@ from weakref import WeakSet
 
 import rocksdict
 
+from runtime.counts import SYNC_SECONDS, Histogram
 from runtime.errors import Fault
+from runtime.migrations import migrate_store
 from runtime.store import (
     FAMILIES,
     FORMAT_KEY,
@@ -43,6 +46,9 @@ _MIB = 1 << 20
 # Bounds how much log has to be read at start: some 0.5 s.
 _WAL_BYTES_MAX = 128 * _MIB
 _FILES_OPEN_MAX = 512
+# How long a checkpoint waits for memory to be written out before it does so itself.
+_WRITE_OUT_SECONDS_MAX = 60.0
+_WRITE_OUT_LOOK_SECONDS = 0.002
 
 
 class _Flusher:
@@ -127,6 +133,7 @@ class RocksStore:
         self._durability = durability
         self._failure: Fault | None = None
         self._is_closed = False
+        self.sync_seconds = Histogram(SYNC_SECONDS)
         self._scans: WeakSet[Any] = WeakSet()
         self._db = _open(self._path, _options(memory_bytes, durability))
         families = {name: self._db.get_column_family(name) for name in FAMILIES}
@@ -222,12 +229,30 @@ class RocksStore:
     def checkpoint(self, path: str | Path) -> None:
         """Make a consistent copy of the database in a new folder, by hard links where possible.
 
+        To be called from a thread of its own: what is in memory is written out first, in the
+        background, since making the copy would hold up everybody until that is done.
         Raises: R3005 when the folder exists or cannot be made.
         """
+        readers = list(self._readers.values())
         try:
+            for reader in readers:
+                reader.flush(False)
+            end = time.monotonic() + _WRITE_OUT_SECONDS_MAX
+            while time.monotonic() < end and any(map(_is_writing_out, readers)):
+                time.sleep(_WRITE_OUT_LOOK_SECONDS)
             rocksdict.Checkpoint(self._db).create_checkpoint(str(path))
         except Exception as error:
             raise Fault("R3005", f"no checkpoint can be made in {path}: {error}") from error
+
+    def keys_estimated(self, family: str) -> int:
+        """About how many keys a family has; what was deleted lately may still count."""
+        found = self._readers[family].property_int_value("rocksdb.estimate-num-keys")
+        return int(found or 0)
+
+    def disk_bytes(self) -> int:
+        """What the tables take on the disk, without the log."""
+        readers = self._readers.values()
+        return sum(reader.property_int_value("rocksdb.total-sst-files-size") for reader in readers)
 
     def close(self) -> None:
         if self._is_closed:
@@ -270,9 +295,13 @@ class RocksStore:
                 "R3002",
                 f"the data in {self._path} has format {version}; this engine reads {STORE_FORMAT}",
             )
+        if version < STORE_FORMAT:
+            migrate_store(self, version)
 
     def _flush_wal(self) -> None:
+        started = time.perf_counter()
         self._db.flush_wal(True)
+        self.sync_seconds.note(time.perf_counter() - started)
 
     def _set_failure(self, fault: Fault) -> None:
         if self._failure is None:
@@ -323,6 +352,11 @@ def _open(path: str, options: Any) -> Any:
         if "Corruption" in text:
             raise Fault("R3006", f"the database in {path} is damaged: {text}") from error
         raise Fault("R3005", f"the folder {path} cannot be used: {text}") from error
+
+
+def _is_writing_out(reader: Any) -> bool:
+    waiting = reader.property_int_value("rocksdb.num-immutable-mem-table")
+    return bool(waiting or reader.property_int_value("rocksdb.num-running-flushes"))
 
 
 def _is_disk_full(text: str) -> bool:

@@ -78,6 +78,11 @@ CRASH_POINTS = (
 )
 
 FORMAT_KEY = b"format"
+# A word that every restore of a backup makes anew: part of the names that other engines know.
+INCARNATION_KEY = b"incarnation"
+
+# Rows of family `meta` that name a pico of an import that is not finished.
+STAGED = b"staged:"
 
 Batch = list[tuple[str, bytes, bytes | None]]
 Done = Callable[[BaseException | None], None]
@@ -145,19 +150,29 @@ def encode_record(record: Any) -> bytes:
 
 
 def decode_record(data: bytes, what: str = "record") -> Any:
-    """The record that `encode_record` made; `what` says in a message which one it was.
+    """The record that `encode_record` made; `what` says which one it was, also for migrations.
 
     Raises: R3002 for a newer format, R3006 for bytes that are no record.
     """
     if data[:1] != _FORMAT_BYTE:
-        if data[:1] > _FORMAT_BYTE:
-            message = f"a {what} has format {data[0]}; this engine reads {RECORD_FORMAT}"
-            raise Fault("R3002", message)
-        raise Fault("R3006", f"a {what} cannot be read: it does not begin with a format number")
+        return _decode_older(data, what)
     try:
         return _decode(memoryview(data)[1:])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return _decode_odd_text(data, what)
+
+
+def _decode_older(data: bytes, what: str) -> Any:
+    """A record of another format: migrated when it is an older one."""
+    from runtime.migrations import migrate_record
+
+    if not data or data[0] == 0:
+        raise Fault("R3006", f"a {what} cannot be read: it does not begin with a format number")
+    if data[0] > RECORD_FORMAT:
+        message = f"a {what} has format {data[0]}; this engine reads {RECORD_FORMAT}"
+        raise Fault("R3002", message)
+    found = data[0]
+    return migrate_record(decode_record(_FORMAT_BYTE + data[1:], what), what, found)
 
 
 def _decode_odd_text(data: bytes, what: str) -> Any:

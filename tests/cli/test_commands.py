@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from runtime.cli import main, parse_value
+from runtime.cli import main
+from runtime.commands.arguments import parse_value
 from runtime.errors import Fault
 from runtime.home import Home
 from tests.api.fake import FakeEngine, Served, start
@@ -306,6 +307,7 @@ ARGPARSE = [
     ["serve", "--memory", "lots"],
     ["serve", "--memory", "1M"],
     ["serve", "--durability", "maybe"],
+    ["serve", "--allow-host", "http://x/"],
     ["event", "cA"],
     ["event", "cA", "d", "n", "--nope", "a=1"],
     ["show", "root", "more"],

@@ -52,7 +52,9 @@ def test_serve_starts_and_stops(tmp_path: Path, number: int) -> None:
         process.send_signal(number)
         assert process.wait(20) == 0
         assert process.stderr is not None
-        assert process.stderr.read() == ""
+        said = process.stderr.read().splitlines()
+        assert f"listens at {told['url']}" in said[0]
+        assert said[-1].endswith("INFO pico: the engine has stopped; everything is written")
     assert read_address(home) is None
     assert not (home / "engine.json").exists()
     # The same folder serves again, with the same root pico.
@@ -104,3 +106,16 @@ def test_folder_that_is_a_file_is_told(tmp_path: Path, capsys: pytest.CaptureFix
     out, err = capsys.readouterr()
     assert (code, err) == (3, "")
     assert json.loads(out)["code"] == "R3005"
+
+
+@pytest.mark.parametrize("place", ["krl", "ftp://example.com/", "file:"])
+def test_serve_wants_places_for_rulesets(
+    place: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", "--home", str(tmp_path / "home"), "--rulesets-from", place])
+    assert caught.value.code == 2
+    said = capsys.readouterr().err
+    assert "--rulesets-from" in said
+    assert "names no place" in said
+    assert not (tmp_path / "home").exists()
