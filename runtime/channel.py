@@ -9,6 +9,7 @@ Source: engine reference 1.2-1.4.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from runtime.errors import Fault, denied, family_channel, not_allowed
@@ -40,6 +41,17 @@ class Policy:
         if not _matches(self.allow, first, second):
             raise not_allowed()
 
+    def within(self, ceiling: Policy) -> Policy:
+        """This policy, cut down to what a ceiling allows as well."""
+        if ceiling.is_open:
+            return self
+        if self.is_open:
+            return ceiling
+        both = dict.fromkeys(
+            pair for own in self.allow for top in ceiling.allow if (pair := _meet(own, top))
+        )
+        return Policy(tuple(both), tuple(dict.fromkeys(self.deny + ceiling.deny)))
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Policy) and self.allow == other.allow and self.deny == other.deny
 
@@ -49,6 +61,16 @@ class Policy:
 
 def _matches(pairs: Pairs, first: str, second: str) -> bool:
     return any(a in ("*", first) and b in ("*", second) for a, b in pairs)
+
+
+def _meet(one: tuple[str, str], other: tuple[str, str]) -> tuple[str, str] | None:
+    """The pairs that both patterns match, as a pattern; None when there are none."""
+    parts = []
+    for a, b in zip(one, other, strict=True):
+        if "*" not in (a, b) and a != b:
+            return None
+        parts.append(b if a == "*" else a)
+    return parts[0], parts[1]
 
 
 OPEN = Policy()
@@ -104,8 +126,8 @@ class Channel:
         return {
             "id": self.eci,
             "tags": list(self.tags),
-            "eventPolicy": _policy_map(self.event_policy, "domain"),
-            "queryPolicy": _policy_map(self.query_policy, "rid"),
+            "eventPolicy": _policy_map(self.event_policy.allow, self.event_policy.deny, "domain"),
+            "queryPolicy": _policy_map(self.query_policy.allow, self.query_policy.deny, "rid"),
             "familyChannelPicoID": self.family,
         }
 
@@ -132,10 +154,12 @@ def _pairs(rows: list[list[str]]) -> Pairs:
     return tuple((a, b) for a, b in rows)
 
 
-def _policy_map(policy: Policy, first: str) -> dict[str, Any]:
+@lru_cache(maxsize=1024)
+def _policy_map(allow: Pairs, deny: Pairs, first: str) -> dict[str, Any]:
+    """A policy as a map; the many channels of one kind share theirs."""
     return {
-        "allow": [{first: a, "name": b} for a, b in policy.allow],
-        "deny": [{first: a, "name": b} for a, b in policy.deny],
+        "allow": [{first: a, "name": b} for a, b in allow],
+        "deny": [{first: a, "name": b} for a, b in deny],
     }
 
 

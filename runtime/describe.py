@@ -9,7 +9,8 @@ from typing import Any
 
 from runtime.engine import Core
 from runtime.errors import unknown_eci
-from runtime.pico import Pico
+from runtime.pico import Pico, Structure
+from runtime.stored_map import StoredMap
 from runtime.turn import Turn
 
 
@@ -21,7 +22,11 @@ def describe(core: Core, eci: str | None) -> dict[str, Any]:
     if eci is None:
         root = core.shelf.pico(core.root_id)
         assert root is not None
-        return {"root": _tree(core, root), "failure": _failure(core)}
+        return {
+            "root": _tree(core, root),
+            "outbox": core.outbox.queues(),
+            "failure": _failure(core),
+        }
     channel = core.shelf.channel(eci)
     pico = None if channel is None else core.shelf.pico(channel.pico_id)
     if pico is None:
@@ -69,14 +74,7 @@ def _tree(core: Core, root: Pico) -> dict[str, Any]:
         pico, entry = pending.pop()
         structure = core.shelf.full(pico)
         entry["id"] = pico.id
-        entry["eci"] = next(
-            (
-                e
-                for e, channel in sorted((structure.channels or {}).items())
-                if channel.family is None
-            ),
-            None,
-        )
+        entry["eci"] = _outside_eci(structure)
         entry["rulesets"] = [item.rid for item in structure.installs]
         entry["waiting"] = len(pico.inbox)
         entry["children"] = []
@@ -87,6 +85,16 @@ def _tree(core: Core, root: Pico) -> dict[str, Any]:
                 entry["children"].append(inner)
                 pending.append((child, inner))
     return top
+
+
+def _outside_eci(structure: Structure) -> str | None:
+    """A channel that works from outside: one that allows everything, if there is one."""
+    usable = [
+        (not (channel.event_policy.is_open and channel.query_policy.is_open), eci)
+        for eci, channel in (structure.channels or {}).items()
+        if channel.family is None
+    ]
+    return min(usable)[1] if usable else None
 
 
 def _detail(core: Core, pico: Pico) -> dict[str, Any]:
@@ -104,5 +112,22 @@ def _detail(core: Core, pico: Pico) -> dict[str, Any]:
             {"rid": i.rid, "url": i.url, "hash": i.hash, "config": i.config}
             for i in structure.installs
         ],
+        "relationships": _relationships(core, pico),
         "waiting": len(pico.inbox),
+        "outbox": [queue for queue in core.outbox.queues() if queue["pico"] == pico.id],
     }
+
+
+def _relationships(core: Core, pico: Pico) -> list[dict[str, Any]]:
+    """The relationships of a pico as it last had them, each with its state."""
+    rid = "io.picolabs.subscription"
+    if pico.structure.install(rid) is None:
+        return []
+    entities = core.shelf.entities(pico, rid)
+    found: list[dict[str, Any]] = []
+    for state in ("established", "inbound", "outbound"):
+        buses = entities.settled(state)
+        if isinstance(buses, StoredMap):
+            buses = buses.whole()
+        found += ({"state": state, **bus} for bus in (buses or {}).values())
+    return found

@@ -11,7 +11,7 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from ext import Machine
+from ext import Machine, RuleBase
 from runtime.errors import Fault
 from runtime.kinds import Action, number
 
@@ -19,26 +19,13 @@ RuleBody = Callable[[Any, Any, tuple[Any, ...]], Any]
 UNSET: Any = object()
 
 
-class Rule:
+class Rule(RuleBase):
     """One rule: what it listens to, its automaton (None: every salient event selects), its body.
 
     `key` names it in its pico's automata, `label` in the history, with its version.
     """
 
-    __slots__ = (
-        "at",
-        "body",
-        "hash",
-        "key",
-        "label",
-        "machine",
-        "matchers",
-        "name",
-        "salience",
-        "table",
-        "within",
-        "within_ms",
-    )
+    __slots__ = ()
 
     def __init__(
         self,
@@ -117,7 +104,9 @@ class Module:
         "filename",
         "globals",
         "hash",
+        "krl_meta",
         "manifest",
+        "offers",
         "provides",
         "rid",
         "rules",
@@ -141,6 +130,8 @@ class Module:
         self.source: str = record["source"]
         self.text: str = record["module"]
         self.hash: str = manifest["source_hash"]
+        self.krl_meta = krl_meta(manifest)
+        self.offers = offers(manifest)
         self.url: str = record["url"]
         self.globals: dict[str, Global] = {item.name: item for item in space["GLOBALS"]}
         self.shares = frozenset(space["SHARES"])
@@ -157,6 +148,40 @@ class Module:
     def shared(self, name: str) -> Global | None:
         """The shared global of this name, if there is one."""
         return self.globals.get(name) if name in self.shares else None
+
+
+def krl_meta(manifest: dict[str, Any]) -> dict[str, Any]:
+    """What a ruleset's `meta` block says, as rulesets see it; parts that it has not are not there.
+
+    Source: language reference 5.4, engine reference 6.2.
+    """
+    found = dict(manifest["meta"])
+    found["use"] = [
+        {"kind": "module", "rid": use["rid"], "alias": use["alias"]} for use in manifest["uses"]
+    ]
+    found["configure"] = list(manifest["configure"])
+    for part in ("provides", "shares"):
+        found[part] = [offer["name"] for offer in manifest[part]]
+    return {name: value for name, value in found.items() if value}
+
+
+def offers(manifest: dict[str, Any]) -> dict[str, list[dict[str, str]]]:
+    """What a ruleset reacts to and answers, as rules that the policy of a channel may have.
+
+    Shapes: {"events": [{domain, name}…], "queries": [{rid, name}…]}, in the order of the source.
+    """
+    pairs: dict[tuple[str, str], None] = {}
+    for rule in manifest["rules"]:
+        # A rule with no salience listens to everything.
+        for text in ["*:*"] if rule["salience"] is None else rule["salience"]:
+            domain, _, name = text.partition(":")
+            pairs[domain, name] = None
+    return {
+        "events": [{"domain": domain, "name": name} for domain, name in pairs],
+        "queries": [
+            {"rid": manifest["rid"], "name": offer["name"]} for offer in manifest["shares"]
+        ],
+    }
 
 
 def _slot(item: Global) -> int:
