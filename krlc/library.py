@@ -148,7 +148,7 @@ property reads children
 property reads channels
 property reads rulesets
 function waits query(eci, rid, name, args)
-function reads logs
+function reads logs(traced)
 action acts event(eci, domain, name, attrs, host)
 action acts eventQuery(eci, domain, name, attrs, rid, queryName, args)
 action acts newPico(rulesets, endowment)

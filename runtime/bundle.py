@@ -19,9 +19,11 @@ from typing import Any, NamedTuple
 
 from runtime.errors import Fault
 from runtime.limits import source_bytes_max
+from runtime.picotypes import read_types
 
 FORMAT = 1
 INDEX = "bundle.json"
+TYPES = "types.json"
 RULESETS_MAX = 1_000
 """Rulesets in one bundle: far more than an application has."""
 ENTRY_BYTES_MAX = 8 * source_bytes_max
@@ -55,15 +57,22 @@ class BundledRuleset(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """The rulesets of a bundle, in the order of their ids, and the compiler that made it."""
+    """The rulesets of a bundle, in the order of their ids, and the compiler that made it.
+
+    `types` are the pico types that it declares; `types_hash` is empty when there are none.
+    """
 
     compiler: str
     rulesets: tuple[BundledRuleset, ...]
+    types: tuple[dict[str, Any], ...] = ()
+    types_hash: str = ""
 
     @property
     def identity(self) -> str:
         """What makes two bundles the same: SHA-256 over ids, sources and manifests."""
         lines = sorted(f"{r.rid} {r.source_hash} {r.manifest_hash}\n" for r in self.rulesets)
+        if self.types_hash:
+            lines.append(f"types {self.types_hash}\n")
         return sha256("".join(lines).encode()).hexdigest()
 
 
@@ -88,11 +97,33 @@ def read_bundle(data: bytes) -> Bundle:
         names = (*_FILES, *(f"module.{tag}.marshal" for tag in ruleset.bytecode))
         known |= {f"{ruleset.rid}/{name}" for name in names}
         rulesets.append(ruleset)
+    types, types_hash = _types(index, files)
+    if types:
+        known.add(TYPES)
     for name in files:
         if name not in known:
             raise _refuse(f"the bundle holds a file that does not belong there: {name!r}")
     rulesets.sort(key=lambda ruleset: ruleset.rid)
-    return Bundle(index["compiler"], tuple(rulesets))
+    return Bundle(index["compiler"], tuple(rulesets), types, types_hash)
+
+
+def _types(
+    index: dict[str, Any], files: dict[str, bytes]
+) -> tuple[tuple[dict[str, Any], ...], str]:
+    """The pico types of a bundle, with the hash of their file."""
+    wanted = index.get("types_hash")
+    if wanted is None:
+        return (), ""
+    if TYPES not in files:
+        raise _refuse(f"{TYPES} is missing")
+    if sha256(files[TYPES]).hexdigest() != wanted:
+        raise _refuse(f"{TYPES} was changed after the bundle was built: its hash differs")
+    try:
+        return tuple(read_types(_json(TYPES, files[TYPES]))), wanted
+    except BundleError:
+        raise
+    except Fault as fault:
+        raise _refuse(fault.message, fault.hint) from None
 
 
 def _unpack(data: bytes) -> dict[str, bytes]:
@@ -131,7 +162,7 @@ def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
         name = entry.filename
         rid, slash, rest = name.partition("/")
         is_file = bool(slash) and bool(_is_rid(rid)) and (rest in _FILES or bool(_is_cache(rest)))
-        if name != INDEX and not is_file:
+        if name not in (INDEX, TYPES) and not is_file:
             raise _refuse(f"the bundle holds a file that does not belong there: {name!r}")
         if name in seen:
             raise _refuse(f"the bundle holds {name!r} twice")

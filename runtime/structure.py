@@ -57,19 +57,29 @@ def find_channel(turn: Turn, eci: str) -> Channel | None:
 
 
 def new_channel(turn: Turn, tags: Any, event_policy: Any, query_policy: Any) -> Channel:
-    """Make a channel on the turn's pico.
+    """Make a channel on the turn's pico; what is above the pico's ceiling is left out.
 
     Raises: R1006 for tags or policies that have another form.
     """
+    ceiling = _ceiling(turn)
     channel = Channel(
         turn.world.ids.eci(),
         turn.pico.id,
         make_tags(tags),
-        make_policy(event_policy, "Event"),
-        make_policy(query_policy, "Query"),
+        make_policy(event_policy, "Event").within(ceiling.event_policy),
+        make_policy(query_policy, "Query").within(ceiling.query_policy),
     )
     _put(turn, channel)
     return channel
+
+
+def _ceiling(turn: Turn) -> Channel:
+    """What no channel of the turn's pico exceeds: the policies of its self channel.
+
+    Those are never checked, since nobody else can use it; they stand there to be seen, stored and
+    moved with the pico.
+    """
+    return _channels(turn)[turn.pico.id]
 
 
 def put_channel(turn: Turn, eci: Any, tags: Any, event_policy: Any, query_policy: Any) -> Channel:
@@ -82,13 +92,13 @@ def put_channel(turn: Turn, eci: Any, tags: Any, event_policy: Any, query_policy
         raise Fault("R1012", "Cannot edit the self channel.")
     if old.family is not None:
         return old
-    channel = Channel(
-        old.eci,
-        old.pico_id,
-        make_tags(tags) if tags else old.tags,
-        make_policy(event_policy, "Event") if event_policy else old.event_policy,
-        make_policy(query_policy, "Query") if query_policy else old.query_policy,
-    )
+    ceiling = _ceiling(turn)
+    events, queries = old.event_policy, old.query_policy
+    if event_policy:
+        events = make_policy(event_policy, "Event").within(ceiling.event_policy)
+    if query_policy:
+        queries = make_policy(query_policy, "Query").within(ceiling.query_policy)
+    channel = Channel(old.eci, old.pico_id, make_tags(tags) if tags else old.tags, events, queries)
     _put(turn, channel)
     return channel
 
@@ -207,19 +217,23 @@ def uninstall(turn: Turn, rid: Any) -> None:
 # --- Children -------------------------------------------------------------------------------------
 
 
-def new_pico(turn: Turn, rulesets: Any) -> str:
+def new_pico(turn: Turn, rulesets: Any, endowment: Any = None) -> str:
     """Make a child of the turn's pico; return the channel on it that the parent uses.
+
+    `endowment` is what it gets beside its rulesets: {channels, type, ceiling}, each of them or
+    none. A type brings rulesets and channels of its own. The ceiling is never above the parent's.
 
     Source: engine reference 1.7: ids are taken in the order child, channel on the parent, channel
     on the child; the child's self channel has its own id.
-    Raises: R2001 unless `rulesets` is an array of {url, config}; whatever loading or installing
-    raises.
+    Raises: R2001 unless `rulesets` is an array of {url, config} and `endowment` is as above; R2020
+    for an unknown type; whatever loading, installing or making channels raises.
     """
     if rulesets is None:
         rulesets = []
     if type(rulesets) is not list:
         raise Fault("R2001", "ctx:newPico expects an array of {url, config}")
-    wanted = [_wanted(turn, entry) for entry in rulesets]
+    given = _Endowment(turn, endowment)
+    wanted = [_wanted(turn, entry) for entry in (*rulesets, *given.rulesets)]
     ids = turn.world.ids
     child_id, parent_eci, child_eci = ids.pico(), ids.eci(), ids.eci()
     installs: tuple[Install, ...] = ()
@@ -227,11 +241,13 @@ def new_pico(turn: Turn, rulesets: Any) -> str:
         new = Install(module.rid, module.hash, url, own_map(config, "config"))
         installs = _with_install(installs, new)
         _check_uses(module, installs)
-    channels = {
-        child_id: Channel(child_id, child_id, ("system", "self"), OPEN, OPEN, child_id),
+    owned = {
+        child_id: given.self_channel(child_id),
         child_eci: Channel(child_eci, child_id, ("system", "child"), OPEN, OPEN, turn.pico.id),
     }
-    structure = Structure(parent_eci, installs, 0, Layer({}), Layer(channels))
+    for channel in given.make_channels(child_id):
+        owned[channel.eci] = channel
+    structure = Structure(parent_eci, installs, 0, Layer({}), Layer(owned))
     child = Pico(child_id, structure)
     child.view = turn.world.view(child, structure, None)
     for new in installs:
@@ -250,11 +266,64 @@ def new_pico(turn: Turn, rulesets: Any) -> str:
     return child_eci
 
 
+class _Endowment:
+    """What a child gets beside the rulesets that its parent names.
+
+    Raises: R2001 for what is no endowment, R2020 for a type that no bundle has declared, R1006.
+    """
+
+    __slots__ = ("channels", "events", "queries", "rulesets", "turn")
+
+    def __init__(self, turn: Turn, given: Any) -> None:
+        if given is None:
+            given = {}
+        if type(given) is not dict or not given.keys() <= {"channels", "type", "ceiling"}:
+            raise Fault("R2001", "ctx:newPico expects a map of channels, type and ceiling")
+        declared: dict[str, Any] = {"rulesets": [], "channels": [], "ceiling": {}}
+        if given.get("type") is not None:
+            declared = turn.world.pico_type(text(given["type"]))
+        channels = given.get("channels")
+        if channels is None:
+            channels = []
+        if type(channels) is not list or any(type(entry) is not dict for entry in channels):
+            raise Fault("R2001", "ctx:newPico expects an array of {tags, eventPolicy, queryPolicy}")
+        self.turn = turn
+        self.rulesets: list[dict[str, Any]] = declared["rulesets"]
+        self.channels: list[dict[str, Any]] = [*declared["channels"], *channels]
+        top = _ceiling(turn)
+        self.events, self.queries = top.event_policy, top.query_policy
+        for ceiling in (declared["ceiling"], given.get("ceiling")):
+            if ceiling is None:
+                continue
+            if type(ceiling) is not dict or not ceiling.keys() <= {"eventPolicy", "queryPolicy"}:
+                raise Fault("R2001", "a ceiling is a map of eventPolicy and queryPolicy")
+            self.events = self.events.within(make_policy(ceiling.get("eventPolicy"), "Event"))
+            self.queries = self.queries.within(make_policy(ceiling.get("queryPolicy"), "Query"))
+
+    def self_channel(self, child_id: str) -> Channel:
+        """The child's self channel, whose policies are its ceiling."""
+        tags = ("system", "self")
+        return Channel(child_id, child_id, tags, self.events, self.queries, child_id)
+
+    def make_channels(self, child_id: str) -> list[Channel]:
+        """The channels that a child begins with beside those of its family."""
+        return [
+            Channel(
+                self.turn.world.ids.eci(),
+                child_id,
+                make_tags(entry.get("tags")),
+                make_policy(entry.get("eventPolicy"), "Event").within(self.events),
+                make_policy(entry.get("queryPolicy"), "Query").within(self.queries),
+            )
+            for entry in self.channels
+        ]
+
+
 def _wanted(turn: Turn, entry: Any) -> tuple[Module, str, Any]:
     url = entry.get("url") if type(entry) is dict else None
     if type(url) is not str or not url:
         raise Fault("R2001", "ctx:newPico expects an array of {url, config}")
-    return turn.world.module(url), url, entry.get("config")
+    return turn.world.module(turn, url), url, entry.get("config")
 
 
 def delete_pico(turn: Turn, eci: Any) -> None:

@@ -17,6 +17,9 @@ from runtime.errors import Fault
 from runtime.inbox import Answer
 from runtime.memory import MemoryStore
 from runtime.store import Store
+from runtime.system import adopt
+from runtime.web import Web
+from tests.harness.rulesets import source_rulesets
 
 _CACHE: dict[tuple[str, str], dict[str, Any] | Fault] = {}
 
@@ -73,6 +76,8 @@ class TestEngine:
         start_ms: int = 1_000_000,
         clock: VirtualClock | None = None,
         fetcher: TextFetcher | None = None,
+        web: Web | None = None,
+        system: bool = False,
     ) -> None:
         self.clock = clock or VirtualClock(start_ms)
         self.store = store if store is not None else MemoryStore(self.clock.call_soon)
@@ -85,8 +90,11 @@ class TestEngine:
             InlineCompiler(),
             self.fetcher,
             host="http://here",
+            web=web,
         )
         self.core.start()
+        if system:
+            adopt(self.core, source_rulesets())
         self.run()
 
     @property
