@@ -15,7 +15,6 @@ import argparse
 import json
 import marshal
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -26,12 +25,15 @@ from time import perf_counter
 from typing import IO, Any
 
 import krlc
+from bench import peer
+from bench.peer import Peer
 from bench.report import facts
 from krlc.nodes import Ruleset
 from krlc.parser import parse
 from krlc.source import Source
 from runtime.clock import VirtualClock
 from runtime.commit import Committer
+from runtime.load.drive import resident_mb
 from runtime.memory import MemoryStore
 from runtime.module import Module
 from runtime.registry import Registry
@@ -42,18 +44,6 @@ SMALL = ROOT / "bench/rulesets/bench.hello.krl"
 EXAMPLE = ROOT / "examples/temperature/sensor.krl"
 WHOLE_BYTES = 24 * 1024
 CHECK_LINES = 200
-# Compiles the file named on each line of its input, and answers with the milliseconds.
-PEER = """
-const { createRequire } = require("module");
-const fs = require("fs");
-const compile = createRequire(process.argv[1] + "/")("krl-compiler");
-require("readline").createInterface({ input: process.stdin }).on("line", (path) => {
-  const text = fs.readFileSync(path, "utf8");
-  const start = process.hrtime.bigint();
-  compile(text);
-  console.log(Number(process.hrtime.bigint() - start) / 1e6);
-});
-"""
 
 
 def grown(size: int, is_full: Callable[[str], bool] | None = None) -> str:
@@ -73,33 +63,29 @@ def grown(size: int, is_full: Callable[[str], bool] | None = None) -> str:
     return grown_text + "}\n"
 
 
-class Peer:
-    """The compiler from npm in a process of its own."""
+class NodeCompiler:
+    """The compiler from npm in a process of its own.
+
+    Raises: OSError.
+    """
 
     def __init__(self, folder: Path) -> None:
-        node = shutil.which("node")
-        if node is None:
-            raise OSError("node is not on the path")
-        self.process = subprocess.Popen(
-            [node, "-e", PEER, str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self.cli = [node, str(folder / "node_modules/krl-compiler/bin/krl-compiler")]
+        where = str(peer.krl_compiler(folder).resolve())
+        script = str(peer.DRIVERS / "krl_compiler.js")
+        self._peer = Peer("krl-compiler", [peer.node(), script, where])
+        self.cli = [peer.node(), str(folder / "node_modules/krl-compiler/bin/krl-compiler")]
 
-    def compile_s(self, path: Path) -> float:
-        """Seconds to compile a file, without reading it."""
-        stdin: IO[str] | None = self.process.stdin
-        stdout: IO[str] | None = self.process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        stdin.write(f"{path}\n")
-        stdin.flush()
-        answer = stdout.readline()
-        if not answer:
-            raise OSError(f"krl-compiler refused {path.name}")
-        return float(answer) / 1000
+    def compile(self, path: Path) -> tuple[float, float]:
+        """Seconds of the clock and of CPU to compile a file, without reading it.
+
+        Raises: OSError, WrongAnswer.
+        """
+        answer = self._peer.say(str(path))
+        return answer["ms"] / 1000, answer["cpu_ms"] / 1000
+
+    def resident_mb(self) -> float:
+        """The memory it has."""
+        return resident_mb(self._peer.process.pid) or 0.0
 
     def cold_s(self, path: Path) -> float:
         """Seconds of its command line from start to end."""
@@ -107,8 +93,7 @@ class Peer:
             return timed(lambda: run(self.cli, text))
 
     def close(self) -> None:
-        self.process.terminate()
-        self.process.communicate()
+        self._peer.close()
 
 
 def run(command: Sequence[str], text: IO[bytes] | None = None) -> None:
@@ -140,7 +125,7 @@ class InProcess:
 class NoFetcher:
     """Fetches nothing: the store has it."""
 
-    def fetch(self, url: str, done: Callable[[Any], object]) -> None:
+    def fetch(self, url: str, done: Callable[[Any], object], guard: Any = None) -> None:
         raise AssertionError(url)
 
 
@@ -191,9 +176,9 @@ def row(
     }
 
 
-def measure(peer: Peer | None, rounds: int, folder: Path) -> list[dict[str, Any]]:
+def measure(other_side: NodeCompiler | None, rounds: int, folder: Path) -> list[dict[str, Any]]:
     """All rows; within a row both sides take turns."""
-    name = "krl-compiler" if peer else "krl-compiler: not installed, see --peer"
+    name = "krl-compiler" if other_side else "krl-compiler: not installed, see --peer"
     krlc_cli = [sys.executable, "-m", "krlc"]
     rows = []
 
@@ -202,7 +187,7 @@ def measure(peer: Peer | None, rounds: int, folder: Path) -> list[dict[str, Any]
     build = [*krlc_cli, "build", str(SMALL), "-o", str(folder / "small")]
     for number in range(rounds + 1):
         ours = timed(lambda: run(build))
-        theirs = peer.cold_s(SMALL) if peer else None
+        theirs = other_side.cold_s(SMALL) if other_side else None
         if number:  # the first round fills the caches of the system
             own.append(ours)
             other += [] if theirs is None else [theirs]
@@ -214,7 +199,7 @@ def measure(peer: Peer | None, rounds: int, folder: Path) -> list[dict[str, Any]
     own, other = [], []
     for number in range(rounds + 5):
         ours = timed(lambda: krlc.compile_source(text, whole.name))
-        theirs = peer.compile_s(whole) if peer else None
+        theirs = other_side.compile(whole)[0] if other_side else None
         if number >= 5:  # both compilers are warm then
             own.append(ours)
             other += [] if theirs is None else [theirs]
@@ -254,18 +239,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--json", type=Path, metavar="FILE", help="write the table's rows there too"
     )
     options = parser.parse_args(arguments)
-    peer = None
+    other = None
     try:
         if options.peer is not None:
-            peer = Peer(options.peer.resolve())
+            other = NodeCompiler(options.peer.resolve())
         with TemporaryDirectory() as folder:
-            rows = measure(peer, options.rounds, Path(folder))
+            rows = measure(other, options.rounds, Path(folder))
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"bench.compile: {error}", file=sys.stderr)
         return 2
     finally:
-        if peer is not None:
-            peer.close()
+        if other is not None:
+            other.close()
     print(show(rows))
     print(", ".join(f"{key} {value}" for key, value in facts().items()))
     if options.json is not None:

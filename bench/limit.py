@@ -104,13 +104,17 @@ class Limit(Subject):
         self._call_soon = call_soon
         self._plan = plan
         self._count = 0
-        self._queue: deque[tuple[Request, Any, Done]] = deque()
+        self._queue: deque[tuple[Request, Any, Callable[[Any], object]]] = deque()
         self._is_scheduled = False
         self._is_syncing = False
 
     def start(self, done: Done) -> None:
         plan = self._plan
         request = plan.requests[self._count % len(plan.requests)]
+        self.ask(request, lambda answer: done(request.problem(answer)))
+
+    def ask(self, request: Request, done: Callable[[Any], object]) -> None:
+        """Have a request answered; `done` gets the answer, or a text when the store failed."""
         self._count += 1
         asked: Event | Query
         if request.check is None:
@@ -131,7 +135,7 @@ class Limit(Subject):
         self._is_scheduled = False
         plan, queue = self._plan, self._queue
         batch: Batch = []
-        answers: list[tuple[Request, Any, Done]] = []
+        answers: list[tuple[Any, Callable[[Any], object]]] = []
         first = self._count - len(queue)
         for number in range(first, first + min(len(queue), GROUP)):
             request, asked, done = queue.popleft()
@@ -139,7 +143,7 @@ class Limit(Subject):
                 batch += plan.rows(number, request)
             for _ in range(plan.inner):
                 asked = _event_after(asked)
-            answers.append((request, _answer(request, asked), done))
+            answers.append((_answer(request, asked), done))
         if not batch:
             self._tell(answers)
             return
@@ -151,18 +155,18 @@ class Limit(Subject):
         self._store.sync(lambda failure: self._synced(failure, answers))
 
     def _synced(
-        self, failure: BaseException | None, answers: list[tuple[Request, Any, Done]]
+        self, failure: BaseException | None, answers: list[tuple[Any, Callable[[Any], object]]]
     ) -> None:
         self._is_syncing = False
         if failure is not None:
-            for _, _, done in answers:
+            for _, done in answers:
                 done(f"the store refused a write: {failure}")
             return
         self._tell(answers)
 
-    def _tell(self, answers: list[tuple[Request, Any, Done]]) -> None:
-        for request, answer, done in answers:
-            done(request.problem(answer))
+    def _tell(self, answers: list[tuple[Any, Callable[[Any], object]]]) -> None:
+        for answer, done in answers:
+            done(answer)
         if self._queue and not self._is_scheduled:
             self._is_scheduled = True
             self._call_soon(self._drain)

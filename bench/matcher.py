@@ -18,7 +18,6 @@ import asyncio
 import gc
 import json
 import shutil
-import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -26,15 +25,18 @@ from itertools import repeat
 from pathlib import Path
 from statistics import median
 from time import process_time_ns
-from typing import IO, Any
+from typing import Any
 
 import krlc
+from bench import peer
+from bench.cases import CASES
 from bench.compile import InProcess
 from bench.limit import Limit
 from bench.measure import Subject, WrongAnswer, measure
+from bench.peer import Peer
 from bench.report import facts, number, table
 from bench.requests import expression_requests, salience_requests
-from bench.workloads import CASES, Events, source_of
+from bench.workloads import Events, source_of
 from ext import Salience
 from runtime.event import Event
 from runtime.library import Engine
@@ -42,7 +44,6 @@ from runtime.memory import MemoryStore
 from runtime.module import Module, Rule
 
 SUMMARY = "The event matcher alone, beside other matchers where they are installed."
-PEERS = Path(__file__).resolve().parent / "peers"
 START_MS = 1_700_000_000_000
 # W4's stream: a cycle of 16 events, and how often each rule fires in it.
 CYCLE = expression_requests("")
@@ -139,7 +140,7 @@ class Core:
                 for _, rules in lookup(domain, name):
                     for rule in rules:
                         state = states[rule.key]
-                        settings, moved = rule.machine.step(  # type: ignore[union-attr]
+                        settings, moved = rule.machine.step(
                             state, None, event, event.time_ms, rule.within_ms
                         )
                         if moved is not state:
@@ -162,73 +163,46 @@ def check_fired(who: str, fired: dict[str, int], cycles: int) -> None:
 # --- Peers ----------------------------------------------------------------------------------------
 
 
-class Peer:
-    """Another matcher in a process of its own, fed with the same stream.
+class Stream:
+    """Another matcher in a process of its own, fed with the same stream."""
 
-    Raises: OSError when it cannot be started.
-    """
-
-    def __init__(self, name: str, command: list[str]) -> None:
-        self.name = name
-        cycle = json.dumps([[request.name, request.attrs] for request in CYCLE])
-        self.process = subprocess.Popen(
-            [*command, cycle],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def __init__(self, peer: Peer) -> None:
+        self.peer = peer
+        self.name = peer.name
 
     def stretch(self, cycles: int) -> float:
         """CPU µs per event, of all its threads.
 
         Raises: OSError when it stopped, WrongAnswer.
         """
-        stdin: IO[str] | None = self.process.stdin
-        stdout: IO[str] | None = self.process.stdout
-        assert stdin is not None
-        assert stdout is not None
-        try:
-            stdin.write(f"{cycles * len(CYCLE)}\n")
-            stdin.flush()
-            line = stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            _, error = self.process.communicate()
-            said = [each for each in error.splitlines() if "Error" in each] or ["it said nothing"]
-            raise OSError(f"{self.name} stopped: {said[0]}")
-        answer = json.loads(line)
+        answer = self.peer.say(str(cycles * len(CYCLE)))
         check_fired(self.name, answer["fired"], cycles)
         return float(answer["cpu_us"]) / (cycles * len(CYCLE))
 
     def close(self) -> None:
-        self.process.terminate()
-        self.process.communicate()
+        self.peer.close()
 
 
-def select_when(folder: Path) -> Peer:
+THE_CYCLE = json.dumps([[request.name, request.attrs] for request in CYCLE])
+
+
+def select_when(folder: Path) -> Stream:
     """`select-when` in FOLDER/node_modules.
 
     Raises: OSError.
     """
-    node = shutil.which("node")
-    if node is None:
-        raise OSError("node is not on the path")
-    if not (folder / "node_modules/select-when").is_dir():
-        raise OSError(f"{folder} has no node_modules/select-when; npm install select-when there")
-    script = str(PEERS / "select_when_stream.js")
-    return Peer("select-when", [node, script, str(folder.resolve())])
+    return Stream(peer.select_when(folder, THE_CYCLE))
 
 
-def durable(python: Path) -> Peer:
+def durable(python: Path) -> Stream:
     """`durable_rules` in the environment of an interpreter.
 
     Raises: OSError.
     """
     if shutil.which(python) is None:
         raise OSError(f"{python} is no interpreter; give bin/python of the peer's environment")
-    return Peer("durable_rules", [str(python), str(PEERS / "durable_stream.py")])
+    script = str(peer.DRIVERS / "durable_stream.py")
+    return Stream(Peer("durable_rules", [str(python), script, THE_CYCLE]))
 
 
 # --- Measuring ------------------------------------------------------------------------------------
@@ -273,7 +247,7 @@ def lookup_ns(core: Core, domain: str, name: str, count: int) -> float:
     return max(middle - start - empty, 1) / count
 
 
-def stream_rows(peers: Sequence[Peer], rounds: int, part: float = 1) -> list[list[str]]:
+def stream_rows(peers: Sequence[Stream], rounds: int, part: float = 1) -> list[list[str]]:
     """W4's stream: our core with few and with many rules that do not match, then the peers.
 
     Raises: OSError, WrongAnswer.
@@ -287,9 +261,9 @@ def stream_rows(peers: Sequence[Peer], rounds: int, part: float = 1) -> list[lis
         for count, core in cores.items()
     }
     sizes = {"select-when": PEER_CYCLES, "durable_rules": DURABLE_CYCLES}
-    for peer in peers:
-        theirs = max(1, int(sizes[peer.name] * part))
-        sides[peer.name] = partial(peer.stretch, theirs)
+    for each in peers:
+        theirs = max(1, int(sizes[each.name] * part))
+        sides[each.name] = partial(each.stretch, theirs)
     costs = take_turns(sides, rounds)
     rows = []
     for name, values in costs.items():
@@ -444,7 +418,7 @@ async def engine_rows(rounds: int, part: float = 1) -> list[list[str]]:
 # --- Command line ---------------------------------------------------------------------------------
 
 
-def show(peers: Sequence[Peer], missing: Sequence[str], rounds: int, part: float = 1) -> str:
+def show(peers: Sequence[Stream], missing: Sequence[str], rounds: int, part: float = 1) -> str:
     """Measure everything; all tables as Markdown.
 
     Raises: OSError, WrongAnswer.
@@ -478,7 +452,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.rounds < 1:
         parser.error("--rounds takes 1 or more")
-    peers: list[Peer] = []
+    peers: list[Stream] = []
     missing = []
     try:
         if options.peer is None:
@@ -498,8 +472,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"bench.matcher: wrong answer: {error}", file=sys.stderr)
         return 1
     finally:
-        for peer in peers:
-            peer.close()
+        for each in peers:
+            each.close()
     known = {**facts(), "load": before["load"] + facts()["load"]}
     print(text, "\n" + ", ".join(f"{key} {value}" for key, value in known.items()), sep="\n")
     return 0

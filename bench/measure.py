@@ -48,7 +48,8 @@ class Subject:
 class Sample(msgspec.Struct, frozen=True):
     """What one stretch took.
 
-    Units: microseconds, for CPU of the whole process (all threads) per operation.
+    Units: microseconds, for CPU of the whole process (all threads) per operation; `rss_mb` is its
+    memory right after.
     """
 
     count: int
@@ -56,6 +57,7 @@ class Sample(msgspec.Struct, frozen=True):
     cpu_us: float
     p50_us: float
     p99_us: float
+    rss_mb: float = 0.0
 
 
 async def measure(subject: Subject, count: int, flight: int) -> Sample:
@@ -94,6 +96,7 @@ async def measure(subject: Subject, count: int, flight: int) -> Sample:
         cpu / count / 1000,
         _part(ordered, 0.5) / 1000,
         _part(ordered, 0.99) / 1000,
+        resident_mb(),
     )
 
 

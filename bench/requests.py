@@ -16,6 +16,7 @@ from runtime.layer import Layer
 from runtime.pico import Install, Structure, structure_rows
 from runtime.store import (
     Batch,
+    answer_key,
     automata_key,
     channel_key,
     child_key,
@@ -90,8 +91,15 @@ def burst_requests(eci: str) -> list[Request]:
     return [Request(eci, "burst", "start", {}, expected)]
 
 
-def _entries() -> dict[str, Any]:
-    return {f"key{i}": {"id": i, "name": f"entry {i}", "on": True} for i in range(1, 101)}
+def entry_requests(size: int, eci: str) -> list[Request]:
+    """Entries of a map of so many, one after the other, jumping about; the first is `key1`."""
+    keys = [(k * 7919) % size + 1 for k in range(min(size, 1000))]
+    return [Request(eci, "entries", "set", {"key": f"key{key}"}) for key in keys]
+
+
+def entries(size: int = 100) -> dict[str, Any]:
+    """A map of so many entries."""
+    return {f"key{i}": {"id": i, "name": f"entry {i}", "on": True} for i in range(1, size + 1)}
 
 
 def all_request(eci: str) -> Request:
@@ -100,12 +108,12 @@ def all_request(eci: str) -> Request:
     def check(got: Any) -> bool:
         return type(got) is dict and len(got) == 100 and got["key100"]["name"] == "entry 100"
 
-    return Request(eci, "bench.query", "all", {}, check=check, value=_entries())
+    return Request(eci, "bench.query", "all", {}, check=check, value=entries())
 
 
 def one_request(eci: str) -> Request:
     """W8: one entry of the map."""
-    value = _entries()["key50"]
+    value = entries()["key50"]
     return Request(
         eci,
         "bench.query",
@@ -136,10 +144,20 @@ def counter_rows(number: int, _: Request) -> Batch:
     return [("pico", key, encode_record(number))]
 
 
-def spread_rows(number: int, _: Request) -> Batch:
+def spread_rows(picos: int, number: int, _: Request) -> Batch:
     """W2 on many picos: the variable of one of them."""
-    key = variable_key(f"{PICO[:-2]}{number % KIDS:02}", "bench.counter", "n")
+    key = variable_key(f"{PICO[:-4]}{number % picos:04}", "bench.counter", "n")
     return [("pico", key, encode_record(number))]
+
+
+def entry_rows(number: int, request: Request) -> Batch:
+    """A changed entry of a map: the entry, and the count beside it."""
+    entry = {"id": number, "name": "changed", "on": False}
+    key = f"map\0{request.attrs['key']}"
+    return [
+        ("pico", variable_key(PICO, "bench.entries", key), encode_record(entry)),
+        ("pico", variable_key(PICO, "bench.entries", "n"), encode_record(number)),
+    ]
 
 
 def inc_requests(eci: str) -> list[Request]:
@@ -171,6 +189,16 @@ def accepted_rows(number: int, request: Request) -> Batch:
         ("inbox", inbox_key(number + 1, PICO), record),
         ("inbox", inbox_key(number, PICO), None),
     ]
+
+
+def keyed_rows(
+    rows: Callable[[int, Request], Batch] | None, number: int, request: Request
+) -> Batch:
+    """An event with an idempotency key: its rows, and the answer that is remembered."""
+    directives = [[name, options] for name, options in request.expected]
+    answer = encode_record([b"0" * 16, {"eid": ECI, "directives": directives}])
+    remembered = ("answer", answer_key(0, PICO, ECI, f"session-{number}"), answer)
+    return [*(rows(number, request) if rows else []), remembered]
 
 
 _TWO = tuple(Install(name, "0" * 64, url_of(name), {}) for name in ("bench.hello", "bench.counter"))

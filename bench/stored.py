@@ -9,6 +9,7 @@ that allows all, and one entity variable whose value tells which pico it is.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 import subprocess
 import sys
@@ -24,6 +25,8 @@ import uvloop
 from tqdm import tqdm
 
 from bench.measure import WrongAnswer, ask, median, resident_mb
+from bench.peer import NodeEngine
+from bench.plans import family_plan
 from bench.requests import url_of
 from bench.workloads import know
 from runtime.channel import OPEN, Channel
@@ -150,6 +153,40 @@ def _rows(tree: Tree, root: Structure, installs: tuple[Install, ...]) -> Iterato
         rows = structure_rows(pico_id, root if number == 0 else None, new)
         rows.append(("pico", variable_key(pico_id, "bench.counter", "n"), encode_record(number)))
         yield rows
+
+
+# --- Peers ---------------------------------------------------------------------------------------
+
+
+def peer_start(count: int, folder: Path, peers: Path, repeats: int) -> dict[str, dict[str, Any]]:
+    """The same for the Node engine: a folder with `count` picos below the root; medians by name.
+
+    Raises: OSError when it is not installed, or stops; WrongAnswer.
+    """
+    maker = NodeEngine(peers)
+    try:
+        begin = perf_counter()
+        maker.open(family_plan(False), "disk", folder)
+        maker.stretch(count, 1)
+        maker.verify()
+        maker.say('{"do": "close"}')
+        seconds = perf_counter() - begin
+    finally:
+        maker.close()
+    found: list[dict[str, float]] = []
+    for _ in range(repeats):
+        begin = perf_counter()
+        peer = NodeEngine(peers)
+        try:
+            opened = peer.say(json.dumps({"do": "start-up", "data": str(folder)}))
+        finally:
+            peer.close()
+        if opened["picos"] != count + 1:
+            raise WrongAnswer(f"{peer.name} opened {opened['picos']} picos, and should {count + 1}")
+        found.append({**opened, "process_ms": (perf_counter() - begin) * 1000})
+    names = ("open_ms", "process_ms", "rss_mb")
+    row = {name: median([each[name] for each in found]) for name in names}
+    return {peer.name: {"picos": count, "build_s": seconds, **row}}
 
 
 # --- Measuring ------------------------------------------------------------------------------------

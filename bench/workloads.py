@@ -1,9 +1,9 @@
-"""W1 to W9: what one operation of each is for our engine, and which cases are measured.
+"""W1 to W9: what one operation of each is for our engine.
 
-In: an open engine. Out: subjects to be measured, whose answers and end state are checked; `CASES`,
-each with the plans of its limit rows. The rulesets are those that other engines are timed with,
-byte for byte. Not here: what is asked (requests.py), timing (measure.py), and the start-up part of
-W9 (stored.py).
+In: an open engine. Out: subjects to be measured, whose answers and end state are checked. The
+rulesets are those that other engines are timed with, byte for byte. Not here: which cases there are
+(cases.py), what is asked (requests.py), timing (measure.py), and the start-up part of W9
+(stored.py).
 """
 
 from __future__ import annotations
@@ -13,32 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from bench.limit import Plan, Request
+from bench import requests
+from bench.limit import Request
 from bench.measure import Done, Subject, ask
 from bench.requests import (
-    HOPS,
     KIDS,
-    accepted_rows,
-    all_request,
-    automata_rows,
-    burst_requests,
-    chain_requests,
-    child_rows,
-    counter_rows,
-    create_requests,
-    delete_requests,
+    entry_requests,
     expression_requests,
-    gone_rows,
     hello_requests,
-    inc_requests,
-    level_rows,
-    one_request,
-    plan,
     salience_requests,
-    spread_rows,
-    start_requests,
     url_of,
 )
 from runtime.clock import RealIds
@@ -46,8 +29,6 @@ from runtime.library import Engine
 from runtime.structure import new_channel, new_pico
 
 RULESETS = Path(__file__).parent / "rulesets"
-ALL = ("fsync", "os", "memory")
-FSYNC = ("fsync",)
 
 
 class CountingIds(RealIds):
@@ -60,31 +41,6 @@ class CountingIds(RealIds):
     def eid(self) -> str:
         self.taken += 1
         return super().eid()
-
-
-class Case(msgspec.Struct, frozen=True):
-    """One measured row: a workload in one variant.
-
-    `count` operations a repeat (`quick` in the short form), `flight` of them under way; one
-    operation is `units` times the thing that `unit` names. With `counts_ids` the engine needs
-    CountingIds.
-    """
-
-    workload: str
-    variant: str
-    count: int
-    quick: int
-    flight: int
-    storages: tuple[str, ...]
-    ours: Callable[[Engine], Awaitable[Subject]]
-    limits: dict[str, Callable[[], Plan]]
-    unit: str = "events"
-    units: int = 1
-    counts_ids: bool = False
-
-    @property
-    def name(self) -> str:
-        return f"{self.workload}/{self.variant}"
 
 
 # --- Setting up -----------------------------------------------------------------------------------
@@ -235,12 +191,14 @@ class Cascade(Subject):
 # --- Ours -----------------------------------------------------------------------------------------
 
 
-async def _hello(engine: Engine) -> Subject:
+async def hello(engine: Engine) -> Subject:
+    """W1."""
     await install(engine, "bench.hello")
     return Events(engine, hello_requests(engine.root_eci))
 
 
-async def _counter(engine: Engine) -> Subject:
+async def counter(engine: Engine) -> Subject:
+    """W2 on one pico."""
     await install(engine, "bench.counter")
     return Events(
         engine,
@@ -249,9 +207,10 @@ async def _counter(engine: Engine) -> Subject:
     )
 
 
-async def _counters(engine: Engine) -> Subject:
+async def counters(picos: int, engine: Engine) -> Subject:
+    """W2 spread over so many picos."""
     await know(engine, "bench.counter")
-    ecis = [await make_child(engine, "bench.counter") for _ in range(KIDS)]
+    ecis = [await make_child(engine, "bench.counter") for _ in range(picos)]
     requests = [Request(eci, "counter", "inc", {}) for eci in ecis]
     return Events(engine, requests, partial(_counted, engine, ecis))
 
@@ -263,12 +222,14 @@ async def _counted(engine: Engine, ecis: list[str], count: int) -> str | None:
     return None
 
 
-async def _salience(rules: int, engine: Engine) -> Subject:
+async def salience(rules: int, engine: Engine) -> Subject:
+    """W3: so many rules, each concerned by another event."""
     await install(engine, f"bench.salience{rules}")
     return Events(engine, salience_requests(rules, engine.root_eci))
 
 
-async def _expressions(engine: Engine) -> Subject:
+async def expressions(engine: Engine) -> Subject:
+    """W4."""
     await install(engine, "bench.expr")
     # The clock of `within` is not renewed by a match, so by the wall clock a p and its q would now
     # and then stand on both sides of a limit. At a millisecond an event they never do: 16 events
@@ -276,7 +237,8 @@ async def _expressions(engine: Engine) -> Subject:
     return Events(engine, expression_requests(engine.root_eci), start_ms=1_700_000_000_000)
 
 
-async def _broadcast(engine: Engine) -> Subject:
+async def broadcast(engine: Engine) -> Subject:
+    """W5."""
     await install(engine, "bench.controller")
     await know(engine, "bench.controlled")
     ecis = [await make_child(engine, "bench.controlled") for _ in range(KIDS)]
@@ -295,7 +257,8 @@ async def _broadcast(engine: Engine) -> Subject:
     )
 
 
-async def _ring(starts: int, hops: int, engine: Engine) -> Subject:
+async def ring(starts: int, hops: int, engine: Engine) -> Subject:
+    """W6: events that hop round a ring."""
     await know(engine, "bench.ring")
     ecis = [await make_child(engine, "bench.ring") for _ in range(KIDS)]
     for eci, after in zip(ecis, ecis[1:] + ecis[:1], strict=True):
@@ -304,15 +267,33 @@ async def _ring(starts: int, hops: int, engine: Engine) -> Subject:
     return Cascade(engine, ecis[:starts], ("ring", "hop"), lambda _: attrs, starts * hops)
 
 
-async def _raises(requests: Callable[[str], list[Request]], engine: Engine) -> Subject:
+async def raises(requests: Callable[[str], list[Request]], engine: Engine) -> Subject:
+    """W7."""
     await install(engine, "bench.chain")
     return Events(engine, requests(engine.root_eci))
 
 
-async def _queries(request: Callable[[str], Request], engine: Engine) -> Subject:
+async def queries(request: Callable[[str], Request], engine: Engine) -> Subject:
+    """W8."""
     await install(engine, "bench.query")
     await engine.event(engine.root_eci, "q", "fill")
     return Queries(engine, request(engine.root_eci))
+
+
+async def entries(size: int, engine: Engine) -> Subject:
+    """One entry of a stored map of so many is changed by each event."""
+    await install(engine, "bench.entries")
+    eci = engine.root_eci
+    await engine.event(eci, "entries", "fill", {"map": requests.entries(size)})
+
+    async def final(count: int) -> str | None:
+        done = await engine.query(eci, "bench.entries", "n")
+        last = await engine.query(eci, "bench.entries", "one", {"key": "key1"})
+        if done != count or last["name"] != "changed":
+            return f"{done} entries were changed, and should be {count}; the first is {last}"
+        return None
+
+    return Events(engine, entry_requests(size, eci), final)
 
 
 class Family(Subject):
@@ -378,83 +359,9 @@ def _fault(answer: Any) -> str | None:
     return None if errors is None else f"a rule failed: {errors[0]}"
 
 
-async def _family(deletes: bool, engine: Engine) -> Subject:
+async def family(deletes: bool, engine: Engine) -> Subject:
+    """W9."""
     await install(engine, "bench.family")
     for name in ("bench.hello", "bench.counter"):
         await know(engine, name)
     return Family(engine, deletes)
-
-
-# --- All of them ----------------------------------------------------------------------------------
-
-
-def _one_pico() -> list[Case]:
-    hello = {"limit": plan(hello_requests)}
-    counter = {
-        "limit": plan(inc_requests, counter_rows),
-        "limit, merged rows": plan(inc_requests, counter_rows, merge=True),
-    }
-    spread = {"limit": plan(inc_requests, spread_rows)}
-    expressions = {
-        "limit": plan(expression_requests, automata_rows),
-        "limit, merged rows": plan(expression_requests, automata_rows, merge=True),
-    }
-    return [
-        Case("W1", "sequential", 2000, 300, 1, FSYNC, _hello, hello),
-        Case("W1", "64-in-flight", 10_000, 4000, 64, FSYNC, _hello, hello),
-        Case("W2", "sequential", 800, 100, 1, ALL, _counter, counter),
-        Case("W2", "64-in-flight", 10_000, 4000, 64, ALL, _counter, counter),
-        Case("W2", "100-picos/64-in-flight", 10_000, 4000, 64, ALL, _counters, spread),
-        *(
-            Case(
-                "W3",
-                f"{rules}-rules/64-in-flight",
-                10_000,
-                3000,
-                64,
-                FSYNC,
-                partial(_salience, rules),
-                {"limit": plan(partial(salience_requests, rules))},
-            )
-            for rules in (10, 100, 1000)
-        ),
-        Case("W4", "sequential", 800, 96, 1, FSYNC, _expressions, expressions),
-        Case("W4", "64-in-flight", 9600, 3200, 64, ALL, _expressions, expressions),
-    ]
-
-
-def _cascades() -> list[Case]:
-    broadcast = {"limit": plan(start_requests("control", "broadcast", 1), level_rows, inner=KIDS)}
-    hop = start_requests("ring", "hop", HOPS)
-    one = {"limit": plan(hop, accepted_rows, inner=HOPS - 1)}
-    lap = 64 * KIDS
-    many = {"limit": plan(hop, accepted_rows, inner=lap)}
-    ring, rings = partial(_ring, 1, HOPS), partial(_ring, 64, KIDS)
-    chain, burst = partial(_raises, chain_requests), partial(_raises, burst_requests)
-    chained = {"limit": plan(chain_requests, inner=10)}
-    bursting = {"limit": plan(burst_requests, inner=10)}
-    return [
-        Case("W5", "one-broadcast", 60, 15, 1, ALL, _broadcast, broadcast, "sends", KIDS, True),
-        Case("W6", "10-laps-of-100", 6, 2, 1, ALL, ring, one, "hops", HOPS, True),
-        Case("W6", "one-lap-from-each-of-64", 2, 1, 1, FSYNC, rings, many, "hops", lap, True),
-        Case("W7", "chain-of-10", 1000, 200, 1, FSYNC, chain, chained, "raises", 10),
-        Case("W7", "burst-of-10", 1000, 200, 1, FSYNC, burst, bursting, "raises", 10),
-    ]
-
-
-def _queries_and_family() -> list[Case]:
-    whole, entry = partial(_queries, all_request), partial(_queries, one_request)
-    ready = {"limit": plan(lambda eci: [all_request(eci)])}
-    ready_entry = {"limit": plan(lambda eci: [one_request(eci)])}
-    create = {"limit": plan(create_requests, child_rows, inner=1)}
-    delete = {"limit": plan(delete_requests, gone_rows)}
-    return [
-        Case("W8", "all/sequential", 1000, 200, 1, FSYNC, whole, ready),
-        Case("W8", "all/64-in-flight", 4000, 1000, 64, FSYNC, whole, ready),
-        Case("W8", "one/64-in-flight", 10_000, 3000, 64, FSYNC, entry, ready_entry),
-        Case("W9", "create", 100, 30, 1, ALL, partial(_family, False), create),
-        Case("W9", "delete", 100, 30, 1, ALL, partial(_family, True), delete),
-    ]
-
-
-CASES = (*_one_pico(), *_cascades(), *_queries_and_family())

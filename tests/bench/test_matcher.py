@@ -8,6 +8,7 @@ import pytest
 
 from bench import matcher as bench
 from bench.measure import WrongAnswer
+from bench.peer import Peer
 from runtime.event import Event
 
 # So little of everything that a run takes no time.
@@ -99,7 +100,7 @@ import sys
 for line in sys.stdin:
     print('{"cpu_us": 1.0, "fired": {"order": 2}}', flush=True)
 """
-    peer = bench.Peer("select-when", [sys.executable, "-c", answers])
+    peer = bench.Stream(Peer("select-when", [sys.executable, "-c", answers]))
     try:
         with pytest.raises(WrongAnswer, match="select-when fired"):
             peer.stretch(1)

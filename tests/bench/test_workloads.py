@@ -11,10 +11,11 @@ import msgspec
 import pytest
 
 from bench import workloads
+from bench.cases import CASES, Case
 from bench.limit import Limit, Plan, Request
 from bench.measure import Done, Subject, WrongAnswer, measure
-from bench.run import Row, run_case
-from bench.workloads import CASES, Case, Events
+from bench.run import Row, Task, run_case
+from bench.workloads import Events
 from runtime.library import Engine
 from runtime.store import Batch
 from tests.harness.engine import InlineCompiler
@@ -25,7 +26,8 @@ FEW = 32
 def run(case: Case, storage: str, folder: Path, repeats: int = 1) -> Row:
     """A case with few operations."""
     count = min(case.quick, FEW) if case.units < 100 else 1
-    return asyncio.run(run_case(case, storage, count, repeats, folder, InlineCompiler()))
+    task = Task(case.name, storage, count, repeats, str(folder))
+    return asyncio.run(run_case(case, task, InlineCompiler()))
 
 
 def case_of(name: str) -> Case:
@@ -43,7 +45,8 @@ def test_workload_in_memory(case: Case, tmp_path: Path) -> None:
 
 def test_time_limits_never_pass_within_a_cycle(tmp_path: Path) -> None:
     case = case_of("W4/64-in-flight")
-    asyncio.run(run_case(case, "memory", 3 * 5120, 1, tmp_path, InlineCompiler()))
+    task = Task(case.name, "memory", 3 * 5120, 1, str(tmp_path))
+    asyncio.run(run_case(case, task, InlineCompiler()))
 
 
 @pytest.mark.parametrize("name", ["W2/64-in-flight", "W2/100-picos/64-in-flight", "W9/create"])
