@@ -8,12 +8,15 @@ bound to a loop: the clock gets its `call_soon`, the store and the compiler deli
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from runtime import observe
+from runtime.archive import Archive
+from runtime.authority import authority
 from runtime.clock import Clock, Ids, Random, RealClock, RealIds, SeededRandom
 from runtime.compiler import HelperCompiler, UrlFetcher
 from runtime.describe import describe, salience
@@ -23,11 +26,19 @@ from runtime.history import shortened
 from runtime.home import Home
 from runtime.inbox import Answer, Done
 from runtime.limits import history_buckets_kept, history_memory_buckets_kept, history_shown_max
+from runtime.live import Listener, Live, wanted
 from runtime.memory import MemoryStore
 from runtime.module import Module
-from runtime.registry import Compiler, Fetcher
+from runtime.network import Network
+from runtime.network_peers import Peers
+from runtime.registry import Compiler, Deployed, Fetcher
 from runtime.rocks import RocksStore
+from runtime.source_policy import SourcePolicy
 from runtime.store import Store
+from runtime.system import adopt, packed_rulesets
+from runtime.web import shown_url
+from runtime.web_client import WebClient
+from runtime.web_policy import Policy
 from runtime.why import explain
 
 
@@ -37,9 +48,11 @@ class Engine:
     `root_eci` is a channel of the root pico that allows everything; keep it to yourself.
     """
 
-    def __init__(self, core: Core, clock: Clock) -> None:
+    def __init__(self, core: Core, clock: Clock, home: Home | None = None) -> None:
         self.core = core
         self.clock = clock
+        self._home = home
+        self._live = Live(core.history, core.committer, clock)
         self._loop = asyncio.get_running_loop()
 
     @staticmethod
@@ -56,68 +69,60 @@ class Engine:
         fetcher: Fetcher | None = None,
         host: str = "",
         history: str = "full",
+        allow_hosts: Iterable[str] = (),
+        rulesets_from: Iterable[str] = (),
+        network: Network | Literal["default"] | None = "default",
+        system: bool | None = None,
     ) -> AsyncIterator[Engine]:
         """Open an engine over a data folder, or in memory when `home` is None.
 
-        `history` is "full", or "off": then `log` and `why` know nothing of this run.
+        `allow_hosts` says which servers and engines rules may reach beyond the public ones (see
+        `web_policy.Policy`), `rulesets_from` from where they may have rulesets fetched beyond the
+        folders of what was installed here (`source_policy.SourcePolicy`); without a `network` no
+        events go to other engines. `history` is "full", or "off": then `log` and `why` know nothing
+        of this run.
+        `system` says whether the root gets the system rulesets (wrangler and its like): by default
+        over a folder, not in memory.
         Units: half of `memory_bytes` is for the store's caches, a quarter for picos that are awake.
 
         Raises: R3001 when the folder is in use, R3002 when a newer engine wrote it, R3005 when it
-        cannot be used.
+        cannot be used, R3010 when this installation is not whole.
         """
-        buckets = _history_buckets(home is None, history)
         loop = asyncio.get_running_loop()
         deliver = loop.call_soon_threadsafe
-        own_clock = clock or RealClock(loop.call_soon, loop.call_later)
-        store: Store
-        held: Home | None = None
-        if home is None:
-            store = MemoryStore(loop.call_soon)
-        else:
-            held = Home.open(home)
-            try:
-                store = RocksStore(
-                    held.db_path, deliver, durability=durability, memory_bytes=memory_bytes // 2
-                )
-            except BaseException:
-                held.close()
-                raise
-        helper = HelperCompiler(deliver) if compiler is None else None
-        reader = UrlFetcher(deliver) if fetcher is None else None
-        made_with = compiler if helper is None else helper
-        read_with = fetcher if reader is None else reader
-        assert made_with is not None
-        assert read_with is not None
-        try:
+        clock = clock or RealClock(loop.call_soon, loop.call_later, deliver)
+        buckets = _history_buckets(home is None, history)
+        # What was opened last is closed first, also when opening the next thing fails.
+        async with AsyncExitStack() as stack:
+            held, store = _kept(stack, home, durability, memory_bytes // 2)
+            if compiler is None:
+                compiler = helper = HelperCompiler(deliver)
+                stack.push_async_callback(loop.run_in_executor, None, helper.close)
+            if fetcher is None:
+                fetcher = reader = UrlFetcher(deliver)
+                stack.push_async_callback(loop.run_in_executor, None, reader.close)
+            web, peers = _ways_out(stack, allow_hosts)
             core = Core(
-                store,
-                own_clock,
-                ids or RealIds(),
-                random or SeededRandom(),
-                made_with,
-                read_with,
+                *(store, clock, ids or RealIds(), random or SeededRandom(), compiler, fetcher),
                 host=host,
                 awake_bytes_max=memory_bytes // 4,
                 history_buckets=buckets,
+                network=peers if network == "default" else network,
+                web=web,
+                sources=SourcePolicy(rulesets_from),
             )
             core.start()
-            engine = Engine(core, own_clock)
+            if system or (system is None and home is not None):
+                adopt(core, packed_rulesets())
+            engine = Engine(core, clock, held)
             try:
                 yield engine
             finally:
                 await engine._quiet()
-        finally:
-            if helper is not None:
-                await loop.run_in_executor(None, helper.close)
-            if reader is not None:
-                await loop.run_in_executor(None, reader.close)
-            store.close()
-            if held is not None:
-                held.close()
 
     async def _quiet(self) -> None:
-        """Accept nothing more, and let what was accepted end."""
-        self.core.is_closing = True
+        """Accept nothing more, and let what was accepted end; what waits too long is given up."""
+        self.core.close()
         if self.core.committer.failure is None:
             await self.idle()
         self.core.history.close()
@@ -236,36 +241,93 @@ class Engine:
         """Install a ruleset on the pico of a channel, from a URL, a text or a bundle.
 
         Shapes: {rid, url, hash, eci}; for a bundle of several rulesets those of the last one, with
-        all of them under `rulesets`.
+        all of them under `rulesets`. With pico types their names under `types`: rulesets that only
+        their children have are made known, not installed; the four are null if none is left.
         Raises: Fault R2012, R2007, R2008, R2009, R2010; nothing is installed then.
         """
-        modules = await self._load(url, source, bundle)
+        found = await self._load(url, source, bundle)
         core = self.core
         done_list = []
-        for module, where in modules:
+        for module, where in found.rulesets:
             rid = await self._await(partial(core.install, eci, module, where, config or {}))
             done_list.append({"rid": rid, "url": where, "hash": module.hash, "eci": eci})
-        last: dict[str, Any] = dict(done_list[-1])
+            observe.installed(rid, shown_url(where), module.hash)
+        await self._durable()
+        last: dict[str, Any] = dict.fromkeys(("rid", "url", "hash", "eci"))
+        if done_list:
+            last.update(done_list[-1])
         if len(done_list) > 1:
             last["rulesets"] = done_list
+        if found.types:
+            last["types"] = list(found.types)
         return last
 
-    async def _load(
-        self, url: str | None, source: str | None, bundle: bytes | None
-    ) -> list[tuple[Module, str]]:
+    async def _load(self, url: str | None, source: str | None, bundle: bytes | None) -> Deployed:
         registry = self.core.registry
         if bundle is not None:
-            found: list[tuple[Module, str]] = await self._await(
-                lambda done: registry.add_bundle(bundle, done)
-            )
+            found: Deployed = await self._await(lambda done: registry.add_bundle(bundle, done))
             return found
         if source is not None:
             where = url or "source:" + _source_name(source)
             module = await self._await(lambda done: registry.add_source(source, where, done))
-            return [(module, where)]
+            registry.trust(where)
+            return Deployed(((module, where),), (), ())
         if url is None:
             raise Fault("R1013", "nothing to install: give a url, a source or a bundle")
-        return [(await self._await(lambda done: registry.flush(url, done)), url)]
+        module = await self._await(lambda done: registry.flush(url, done))
+        registry.trust(url)
+        return Deployed(((module, url),), (), ())
+
+    async def flush(self, url: str) -> dict[str, Any]:
+        """Fetch a ruleset again; picos that have it adopt a new version at their next turn.
+
+        Shapes: {url, rid, hash, compiler: {version, warnings}}.
+        Raises: Fault R2012, R2007, R2009, R2014; the old version stays then.
+        """
+        registry = self.core.registry
+        module: Module = await self._await(lambda done: registry.flush(url, done))
+        await self._durable()
+        manifest = module.manifest
+        compiler = {"version": manifest["compiler"], "warnings": manifest["warnings"]}
+        return {"url": url, "rid": module.rid, "hash": module.hash, "compiler": compiler}
+
+    async def _durable(self) -> None:
+        """Wait until all that was completed is durable: what the registry has learned is no turn.
+
+        Raises: R3003, R3004 when it never will be.
+        """
+        committer = self.core.committer
+        await self._await(lambda done: committer.when_durable(committer.newest, done))
+
+    async def checkpoint(self) -> str:
+        """Make a still copy of the store in the data folder; who asks removes it again.
+
+        Raises: R1013 for an engine in memory, R3005 when it cannot be made.
+        """
+        store, home = self.core.store, self._home
+        if home is None or not isinstance(store, RocksStore):
+            raise Fault("R1013", "this engine is in memory", "open an engine over a data folder")
+        self.core.history.write_out()
+        path = home.checkpoint_path()
+        await self._loop.run_in_executor(None, store.checkpoint, path)
+        return str(path)
+
+    async def import_archive(self, path: str | Path, parent: str) -> dict[str, Any]:
+        """Import what `pico export` wrote, as a child of a channel's pico.
+
+        Shapes: {id, eci, picos, timers, waiting, archive}.
+        Raises: R3009 for what is no archive, or was changed, R3008 when any of it is here already,
+        R4023 when it is too large, R1001 for the parent; nothing is imported then.
+        """
+        archive = await self._loop.run_in_executor(None, _verified, Path(path))
+        try:
+            found: dict[str, Any] = await self._await(
+                lambda done: self.core.imports.begin(archive, parent, done)
+            )
+        finally:
+            archive.close()
+        observe.imported(found["id"], found["picos"], found["archive"])
+        return found
 
     async def idle(self) -> None:
         """Wait until no pico has anything queued or running, and all is durable."""
@@ -284,6 +346,25 @@ class Engine:
         Raises: R1001 for an unknown ECI.
         """
         return describe(self.core, eci)
+
+    async def authority(self, eci: str | None = None) -> dict[str, Any]:
+        """Who can reach whom: all picos, or those at and below a channel's; see authority.py.
+
+        Raises: R1001, R1005 for the ECI.
+        """
+        committer = self.core.committer
+        written: asyncio.Future[None] = self._loop.create_future()
+
+        def release(failure: Fault | None) -> None:
+            if failure is not None:
+                written.set_exception(failure)
+            else:
+                written.set_result(None)
+
+        committer.when_durable(committer.newest, release)
+        committer.flush()
+        await written
+        return authority(self.core, eci)
 
     def log(
         self,
@@ -329,6 +410,25 @@ class Engine:
         )
         return answer
 
+    def listen(
+        self,
+        tell: Callable[[], object],
+        eci: str | None = None,
+        *,
+        event: str | None = None,
+        rule: str | None = None,
+        level: str | None = None,
+        whole: bool = False,
+    ) -> Listener:
+        """Hear from now on what happens, on the pico of a channel or on all; see `live.wanted`.
+
+        `tell()` says that entries wait: `take` them, and `close` the listener in the end.
+        Raises: R1001, R1005 for the ECI; R1013 for what is wanted; R1017, R4026.
+        """
+        pico_id = None if eci is None else self._pico_id(eci)
+        what = wanted(pico_id, event=event, rule=rule, level=level, whole=whole)
+        return self._live.listen(what, tell)
+
     async def salience(self, eci: str) -> dict[str, Any]:
         """Which rules of a channel's pico listen for which events, in order; see describe.py.
 
@@ -361,12 +461,55 @@ class Engine:
         return await future
 
 
+def _kept(
+    stack: AsyncExitStack, home: str | Path | None, durability: str, memory_bytes: int
+) -> tuple[Home | None, Store]:
+    """The data folder, and the store in it or in memory."""
+    loop = asyncio.get_running_loop()
+    held: Home | None = None
+    store: Store
+    if home is None:
+        store = MemoryStore(loop.call_soon)
+    else:
+        held = Home.open(home)
+        stack.callback(held.close)
+        store = RocksStore(
+            held.db_path,
+            loop.call_soon_threadsafe,
+            durability=durability,
+            memory_bytes=memory_bytes,
+        )
+    stack.callback(store.close)
+    return held, store
+
+
+def _ways_out(stack: AsyncExitStack, allow_hosts: Iterable[str]) -> tuple[WebClient, Peers]:
+    """What carries requests to servers, and events to other engines; both are idle until asked."""
+    policy = Policy(allow_hosts)
+    web = WebClient(policy)
+    stack.push_async_callback(web.close)
+    peers = Peers(web, policy)
+    stack.push_async_callback(peers.close)
+    return web, peers
+
+
 def _history_buckets(is_in_memory: bool, history: str) -> int:
     if history not in ("full", "off"):
         raise ValueError(f'history is "full" or "off", not {history!r}')
     if history == "off":
         return 0
     return history_memory_buckets_kept if is_in_memory else history_buckets_kept
+
+
+def _verified(path: Path) -> Archive:
+    """An open archive whose every part was read and found as it was."""
+    archive = Archive(path)
+    try:
+        archive.verify()
+    except BaseException:
+        archive.close()
+        raise
+    return archive
 
 
 def _unwrapped(done: Done) -> Done:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,12 @@ from krlc.picotypes import PicoTypeError, read_type
 from runtime.bundle import read_bundle
 from runtime.channel import ALLOW_ALL, Policy
 from runtime.errors import Fault
+from runtime.library import Engine
+from runtime.memory import MemoryStore
+from runtime.registry import TYPE as TYPE_ROW
 from runtime.registry import Deployed
-from tests.harness.engine import TestEngine
+from runtime.store import registry_key
+from tests.harness.engine import InlineCompiler, TestEngine
 from tests.system.spy import heard, put_spy
 from tests.system.stage import PDS, UI, WRANGLER, Family
 
@@ -314,3 +319,22 @@ def test_what_is_within_a_ceiling_is_what_both_allow(
 ) -> None:
     both = allows(own, pair) and allows(ceiling, pair)
     assert allows(own.within(ceiling), pair) == both
+
+
+def test_what_a_deploy_made_known_is_durable_when_it_is_answered() -> None:
+    """Nothing is installed, so no turn carries what the registry has learned."""
+
+    async def deploy_and_look() -> None:
+        async with Engine.open(compiler=InlineCompiler(), system=True) as engine:
+            await engine.idle()
+            answer = await engine.install(engine.root_eci, bundle=bundle(typed()))
+            assert (answer["eci"], answer["types"]) == (None, ["shop.sensor_pico"])
+            assert engine.core.committer.is_idle
+            store = engine.core.store
+            assert isinstance(store, MemoryStore)
+            found = store.crash()
+            row = found.get("registry", registry_key(TYPE_ROW, "shop.sensor_pico"))
+            engine.core.committer.fail(Fault("R3003", "the machine stopped"))
+            assert row is not None
+
+    asyncio.run(deploy_and_look())
