@@ -15,9 +15,6 @@ from ext.salience_py import build_index
 cdef class Salience:
     """Which rules an event concerns, for one set of installed rulesets."""
 
-    cdef dict _index
-    cdef tuple _others
-
     def __init__(self, rulesets):
         """Index rulesets, given in dispatch order; pairs None is every event."""
         self._index, self._others = build_index(rulesets)

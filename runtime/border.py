@@ -11,11 +11,21 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
+from ext import counted, is_plain
 from runtime.errors import Fault
-from runtime.kinds import Action, Value, ordered, text, type_fault
+from runtime.kinds import (
+    ROUNDS_LONG,
+    Action,
+    Value,
+    charge_bytes,
+    counted_if_long,
+    ordered,
+    text,
+    type_fault,
+)
 from runtime.limits import value_bytes_max, value_depth_max
 from runtime.numbers import INTEGER_MAX, from_int, normal, number_text
 from runtime.patterns import Pattern
@@ -45,7 +55,10 @@ def _from_json(value: Value, depth: int) -> Value:
     if t is not dict and t is not list:
         raise type_fault(f"a value of the host type {t.__name__} is not JSON")
     changed: Any = None
-    for key, item in value.items() if t is dict else enumerate(value):
+    entries: Iterable[Any] = value.items() if t is dict else enumerate(value)
+    if len(value) > ROUNDS_LONG:
+        entries = counted(entries)
+    for key, item in entries:
         ti = type(item)
         if ti is str or item is None or ti is bool:
             continue
@@ -70,22 +83,13 @@ def to_json(value: Value) -> Value:
     t = type(value)
     if t is str or t is int or value is None or t is bool or t is float:
         return value
-    if t is dict and len(value) <= _FEW:
-        # Most maps that cross are small and flat: nothing to change, nothing to count.
-        for item in value.values():
-            ti = type(item)
-            if ti is str:
-                if len(item) > _SHORT:
-                    break
-            elif ti is not int and item is not None and ti is not bool and ti is not float:
-                break
-        else:
-            return value
-    return _to_json(value, [value_bytes_max], value_depth_max)
+    # Most values that cross are small and plain: nothing to change, nothing to count.
+    if is_plain(value):
+        return value
+    return measured_json(value)[0]
 
 
 _GONE = object()
-_FEW, _SHORT = 16, 4096
 
 
 def _to_json(value: Value, left: list[int], depth: int) -> Value:
@@ -96,7 +100,10 @@ def _to_json(value: Value, left: list[int], depth: int) -> Value:
     if left[0] < 0 or depth == 0:
         raise _too_much()
     changed: Any = None
-    for key, item in value.items() if t is dict else enumerate(value):
+    entries: Iterable[Any] = value.items() if t is dict else enumerate(value)
+    if len(value) > ROUNDS_LONG:
+        entries = counted(entries)
+    for key, item in entries:
         ti = type(item)
         if ti is str:
             left[0] -= len(item)
@@ -142,9 +149,16 @@ def measured(value: Value) -> tuple[Value, int]:
     t = type(value)
     if t is not dict and t is not list:
         return to_stored(value), len(value) if t is str else 0
+    return measured_json(value)
+
+
+def measured_json(value: Value) -> tuple[Value, int]:
+    """An array or map as `to_json` makes it, and its estimated bytes."""
     left = [value_bytes_max]
-    stored = _to_json(value, left, value_depth_max)
-    return stored, value_bytes_max - left[0]
+    plain = _to_json(value, left, value_depth_max)
+    size = value_bytes_max - left[0]
+    charge_bytes(size)
+    return plain, size
 
 
 def _too_much() -> Fault:
@@ -169,6 +183,7 @@ def encode(value: Value, indent: int = 0) -> str:
     plain = _encodable(value, left, is_odd, value_depth_max, indent)
     if left[0] < 0:
         raise _too_much()
+    charge_bytes(value_bytes_max - left[0])
     if is_odd:
         written = "".join(_pieces(plain, " " * indent, "\n"))
     elif indent:
@@ -201,9 +216,10 @@ def _encodable(v: Value, left: list[int], is_odd: list[bool], depth: int, indent
     if left[0] < 0 or depth == 0:
         raise _too_much()
     if t is list:
-        return [_encodable(item, left, is_odd, depth - 1, indent) for item in v]
+        items = v if len(v) <= ROUNDS_LONG else counted(v)
+        return [_encodable(item, left, is_odd, depth - 1, indent) for item in items]
     plain = {}
-    for key, item in ordered(v).items():
+    for key, item in counted_if_long(ordered(v).items(), len(v)):
         left[0] -= len(key) + 3
         plain[key] = _encodable(item, left, is_odd, depth - 1, indent)
     return plain

@@ -18,10 +18,11 @@ from functools import partial
 from math import inf
 from typing import Any
 
+from ext import is_plain
 from runtime import frames, limits
 from runtime.channel_live import Listen, Subscriptions
 from runtime.errors import Fault
-from runtime.frames import encode, encode_fault
+from runtime.frames import encode, encode_fault, encode_onto
 from runtime.inbox import Answer
 from runtime.network import Envelope
 from runtime.ports import Done, EnvelopePort, post_keyed_event_query
@@ -36,6 +37,7 @@ _HELD_BYTES_MAX = limits.channel_held_bytes_max
 _CREDIT_STEP = _CREDIT_MAX // 4
 # A group of answers to a full window of small requests should not stop the reading.
 _WRITE_BUFFER_BYTES = 1 << 20
+_decode = frames.decode_unchecked
 _ATTRS, _ARGS = "event.data.attrs", "query.args"
 # The last moment that a date can name.
 _TIME_MS_MAX = 8_640_000_000_000_000
@@ -234,8 +236,9 @@ class Connection(asyncio.Protocol):
     def _take(self, content: bytes) -> None:
         """Handle one frame."""
         try:
-            request = frames.decode_request(content)
-        except Fault as fault:
+            request = _decode(content)
+        except frames.UNREADABLE as error:
+            fault = frames.unreadable(error)
             ident = frames.id_of(content) if self._has_greeted else None
             if ident is None:
                 self._refuse(fault)
@@ -278,7 +281,7 @@ class Connection(asyncio.Protocol):
 
     def _event(self, asked: frames.Event, done: Done) -> None:
         attrs = asked.attrs
-        if attrs:
+        if attrs and not is_plain(attrs):
             frames.check_plain(attrs, _ATTRS)
         time_ms = asked.time_ms
         if time_ms is not None:
@@ -395,19 +398,17 @@ class Connection(asyncio.Protocol):
         self._owed += 1
         if self._transport is None:
             return
-        if isinstance(answer, Fault):
-            data = encode_fault(ident, answer)
-        else:
-            try:
-                if type(answer) is Answer:
-                    stale = (True,) if answer.stale else ()
-                    data = encode((frames.ANSWER, ident, answer.value, *stale))
-                else:
-                    data = encode((frames.ANSWER, ident, answer))
-            except Fault as fault:
-                data = encode_fault(ident, fault)
+        try:
+            if type(answer) is Answer:
+                stale = (True,) if answer.stale else ()
+                encode_onto(self._out, (frames.ANSWER, ident, answer.value, *stale))
+            elif isinstance(answer, Fault):
+                self._out.append(encode_fault(ident, answer))
+            else:
+                encode_onto(self._out, (frames.ANSWER, ident, answer))
+        except Fault as fault:
+            self._out.append(encode_fault(ident, fault))
         # As `_say`; this runs for every request.
-        self._out.append(data)
         if not self._is_flush_due:
             self._is_flush_due = True
             self.shared.loop.call_soon(self._flush)
@@ -430,7 +431,7 @@ class Connection(asyncio.Protocol):
             out.append(encode((frames.CREDIT, 0, self._owed)))
             self._owed = 0
         if out:
-            data = out[0] if len(out) == 1 else b"".join(out)
+            data = b"".join(out)
             out.clear()
             if self._is_write_paused and self._is_too_much(len(data)):
                 return

@@ -11,16 +11,26 @@ is a capability. Nothing here imports asyncio or sleeps.
 import heapq
 import os
 import random
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Protocol
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from ext import IdsBase
 
 ID_RANDOM_CHARS = 25
 ID_CHARS = 1 + 2 + ID_RANDOM_CHARS
 _BASE36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 # An alarm looks at the wall clock at least this often: a corrected clock is noticed in a day.
 _HOP_MS_MAX = 86_400_000
+# Under virtual time work takes as long as it is counted to: about half a microsecond a call.
+LOOK_NS = 100_000
+_STATM = Path("/proc/self/statm")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE") if hasattr(os, "sysconf") else 4096
 
 
 class Handle(Protocol):
@@ -41,6 +51,24 @@ class Clock(Protocol):
 
     def call_at(self, ms: int, fn: Callable[[], object]) -> Handle:
         """Run `fn` on the driving loop once `now_ms()` has reached `ms`, never within this call."""
+
+    def call_after(self, ms: int, fn: Callable[[], object]) -> Handle:
+        """Run `fn` on the driving loop in so many milliseconds, whatever becomes of `now_ms()`."""
+
+    def running_ns(self, work: int) -> int:
+        """Nanoseconds that this thread has run: not those it waited, nor those of other threads.
+
+        Units:  work counts allowances of `work_between_looks`; only virtual clocks go by it.
+        """
+
+    def resident_bytes(self) -> int:
+        """Memory that the process has taken; 0 where nobody can tell."""
+
+    def run_aside(self, job: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        """Do a blocking job off the driving loop; `done` gets what it returns, or its Exception.
+
+        `done` is called on the loop, never within this call.
+        """
 
 
 class Ids(Protocol):
@@ -111,9 +139,12 @@ class RealClock:
         self,
         call_soon: Callable[[Callable[[], object]], object],
         call_later: Callable[[float, Callable[[], object]], Handle],
+        deliver: Callable[[Callable[[], object]], object] | None = None,
     ) -> None:
+        """`deliver` is `call_soon` for other threads; without it jobs are done on the loop."""
         self._call_soon = call_soon
         self.call_later = call_later
+        self._deliver = deliver
 
     def now_ms(self) -> int:
         return time.time_ns() // 1_000_000
@@ -123,6 +154,40 @@ class RealClock:
 
     def call_at(self, ms: int, fn: Callable[[], object]) -> Handle:
         return _Alarm(self, ms, fn)
+
+    def call_after(self, ms: int, fn: Callable[[], object]) -> Handle:
+        return self.call_later(ms / 1000, fn)
+
+    def running_ns(self, work: int) -> int:
+        return time.thread_time_ns()
+
+    def resident_bytes(self) -> int:
+        try:
+            with _STATM.open("rb") as file:
+                return int(file.read().split()[1]) * _PAGE_BYTES
+        except OSError:
+            return 0
+
+    def run_aside(self, job: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        deliver = self._deliver
+        if deliver is None:
+            _do(job, done, self._call_soon)
+        else:
+            threading.Thread(target=_do, args=(job, done, deliver), daemon=True).start()
+
+
+def _do(
+    job: Callable[[], Any],
+    done: Callable[[Any], object],
+    deliver: Callable[[Callable[[], object]], object],
+) -> None:
+    try:
+        result = job()
+    except Exception as error:
+        result = error
+    # A loop that has ended meanwhile wants no results.
+    with suppress(RuntimeError):
+        deliver(partial(done, result))
 
 
 class _Entry:
@@ -160,9 +225,23 @@ class VirtualClock:
         self._soon: deque[Callable[[], object]] = deque()
         self._timers: list[_Entry] = []
         self._asked = 0
+        self._ran_ns = 0
+        # How long an allowance of work takes, and the memory that the process shows.
+        self.look_ns = LOOK_NS
+        self.resident = 0
 
     def now_ms(self) -> int:
         return self._now_ms
+
+    def running_ns(self, work: int) -> int:
+        self._ran_ns += self.look_ns * work
+        return self._ran_ns
+
+    def resident_bytes(self) -> int:
+        return self.resident
+
+    def run_aside(self, job: Callable[[], Any], done: Callable[[Any], object]) -> None:
+        _do(job, done, self.call_soon)
 
     def call_soon(self, fn: Callable[[], object]) -> None:
         if self._lent is not None:
@@ -175,6 +254,9 @@ class VirtualClock:
         entry = _Entry(ms, self._asked, fn)
         heapq.heappush(self._timers, entry)
         return entry
+
+    def call_after(self, ms: int, fn: Callable[[], object]) -> Handle:
+        return self.call_at(self._now_ms + ms, fn)
 
     def next_due_ms(self) -> int | None:
         """When the next timer is due, or None when there is none."""
@@ -208,12 +290,6 @@ class VirtualClock:
         self.advance_to(self._now_ms + round(seconds * 1000))
 
 
-# The operating system's bytes become base-36 characters in one pass: bytes up to 251 map evenly
-# (252 = 7 × 36), the other four are dropped, so every character is equally likely.
-_TO_BASE36 = bytes(ord(_BASE36[byte % 36]) for byte in range(256))
-_UNEVEN = bytes(range(252, 256))
-
-
 def partition_chars(partition: int) -> str:
     """The two base-36 characters of a partition number.
 
@@ -224,29 +300,16 @@ def partition_chars(partition: int) -> str:
     return _BASE36[partition // 36] + _BASE36[partition % 36]
 
 
-class RealIds:
-    """Identifiers nobody can guess: `c`, two characters of partition, 25 of randomness.
+class RealIds(IdsBase):
+    """Identifiers nobody can guess: `c`, two characters of partition, 25 of randomness."""
 
-    Cost: one slice of a buffer; the operating system is asked once per 320 identifiers or so.
-    """
+    __slots__ = ()
 
     def __init__(self, partition: int = 0) -> None:
-        self._prefix = "c" + partition_chars(partition)
-        self._chars = ""
-        self._at = 0
+        super().__init__("c" + partition_chars(partition))
 
-    def eid(self) -> str:
-        at = self._at
-        end = at + ID_RANDOM_CHARS
-        if end > len(self._chars):
-            self._chars = os.urandom(8192).translate(_TO_BASE36, _UNEVEN).decode("ascii")
-            at = 0
-            end = ID_RANDOM_CHARS
-        self._at = end
-        return self._prefix + self._chars[at:end]
-
-    pico = eid
-    eci = eid
+    pico = IdsBase.eid
+    eci = IdsBase.eid
 
 
 class SeededIds:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ext import ContextBase
 from runtime.entities import Entities
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from runtime.turn import Turn
 
 
-class Context:
+class Context(ContextBase):
     """What code of one ruleset sees on one pico.
 
     `event` is the event being handled, None in queries and while globals are made; `values` are the
@@ -26,20 +27,7 @@ class Context:
     `host` is the context on whose behalf code runs: this one, or that of the user of a module.
     """
 
-    __slots__ = (
-        "configured",
-        "ent",
-        "event",
-        "host",
-        "install",
-        "module",
-        "modules",
-        "pico",
-        "rid",
-        "rule_name",
-        "turn",
-        "values",
-    )
+    __slots__ = ()
 
     def __init__(self, pico: Pico, module: Module, install: Install, ent: Entities) -> None:
         self.pico = pico

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ext import EntitiesBase
 from runtime.border import measured, to_stored
 from runtime.errors import Fault
 from runtime.operators.collections import append
@@ -32,32 +33,21 @@ from runtime.stored_map import StoredMap
 
 Rows = list[tuple[bytes, bytes | None]]
 
-_SCALARS = frozenset((bool, int, float, type(None)))
-
 # A small variable in memory beside its value: its name, its place, an object.
 _VARIABLE_BYTES = 200
 
 
-class Entities:
+class Entities(EntitiesBase):
     """The variables of (pico, ruleset).
 
     `changed` is what the owner of a turn gives to learn that this object has changes to settle.
     Shapes: `_now` holds what the turn sees of the variables in memory, as plain values (None where
     there is none) or collections; `_before` the settled ones of those that the turn has touched;
-    `_undo` (name, what was there) or (collection, its token) since the last savepoint.
+    `_undo` (name, what was there) or (collection, its token) since the last savepoint. Reading and
+    writing whole variables is in `ext`.
     """
 
-    __slots__ = (
-        "_before",
-        "_bounds",
-        "_doomed",
-        "_now",
-        "_owner",
-        "_prefix",
-        "_reader",
-        "_undo",
-        "changed",
-    )
+    __slots__ = ()
 
     def __init__(self, reader: Reader, pico_id: str, rid: str, bounds: Bounds = BOUNDS) -> None:
         self._reader = reader
@@ -73,14 +63,10 @@ class Entities:
 
     # --- Reads ------------------------------------------------------------------------------------
 
-    def __getitem__(self, name: str) -> Any:
-        value = self._now.get(name, ABSENT)
-        if value is ABSENT:
-            value = self._load(name)
+    def _whole(self, value: Any) -> Any:
+        """What rules see of a value in memory that is of no plain type."""
         t = type(value)
-        if t is StoredMap or t is StoredArray:
-            return value.whole()
-        return value
+        return value.whole() if t is StoredMap or t is StoredArray else value
 
     def at(self, name: str, path: Any) -> Any:
         """`ent:name{path}`.
@@ -132,25 +118,6 @@ class Entities:
         return value.as_settled() if isinstance(value, Collection) else value
 
     # --- Writes -----------------------------------------------------------------------------------
-
-    def __setitem__(self, name: str, value: Any) -> None:
-        now = self._now
-        old = now.get(name, ABSENT)
-        if old is ABSENT:
-            old = self._load(name)
-        t = type(value)
-        if t is not int and t not in _SCALARS:
-            value = self._storable(name, value, old)
-        before = self._before
-        if name not in before:
-            if not before:
-                self.changed.append(self)
-            before[name] = old
-        self._undo.append((name, old))
-        now[name] = value
-
-    def __delitem__(self, name: str) -> None:
-        self[name] = None
 
     def set_at(self, name: str, path: Any, value: Any) -> None:
         """`ent:name{path} := value`."""
@@ -240,10 +207,6 @@ class Entities:
 
     # --- Turns ------------------------------------------------------------------------------------
 
-    def keep(self) -> None:
-        """The savepoint succeeded: its changes belong to the turn."""
-        self._undo.clear()
-
     def roll_back(self) -> None:
         """The savepoint failed: take back what was written since the last `keep`."""
         now = self._now
@@ -254,25 +217,13 @@ class Entities:
                 target.undo(before)
         self._undo.clear()
 
-    def settle(self) -> list[str]:
-        """The turn is complete: its changes become the state; return the names that changed.
-
-        Cost: O(changes); O(elements) for each collection that was assigned whole.
-        """
-        names = []
-        now = self._now
-        for name, old in self._before.items():
-            new = now[name]
-            if new is old:
-                if isinstance(new, Collection) and new.settle():
-                    names.append(name)
-            else:
-                if isinstance(old, Collection) or isinstance(new, Collection):
-                    self._replace(name, old, new)
-                names.append(name)
-        self._before.clear()
-        self._undo.clear()
-        return names
+    def _settle_parts(self, name: str, old: Any, new: Any) -> bool:
+        """A variable that is or was a collection becomes state; whether it changed."""
+        if new is old:
+            return isinstance(new, Collection) and new.settle()
+        if isinstance(old, Collection) or isinstance(new, Collection):
+            self._replace(name, old, new)
+        return True
 
     def _replace(self, name: str, old: Any, new: Any) -> None:
         """A whole value takes the place of another, and one of them at least is a collection."""

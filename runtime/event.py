@@ -10,39 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from ext import Event as Event
+from ext import own_plain
 from runtime.border import from_json
 from runtime.errors import Fault, missing_part, no_map
 from runtime.limits import attrs_bytes_max, value_depth_max
 
 Attrs = dict[str, Any]
-
-
-class Event:
-    """One event on its way through a pico.
-
-    Units: time_ms is the event's own time, milliseconds since the epoch. `sender` is the pico that
-    sent it, None when it came from outside.
-    """
-
-    __slots__ = ("attrs", "domain", "eci", "eid", "name", "sender", "time_ms")
-
-    def __init__(
-        self,
-        eci: str,
-        domain: str,
-        name: str,
-        attrs: Attrs,
-        time_ms: int,
-        eid: str,
-        sender: str | None = None,
-    ) -> None:
-        self.eci = eci
-        self.domain = domain
-        self.name = name
-        self.attrs = attrs
-        self.time_ms = time_ms
-        self.eid = eid
-        self.sender = sender
 
 
 class Query:
@@ -80,6 +54,12 @@ def own_map(value: Any, what: str) -> Attrs:
     """
     if value is None:
         return {}
+    plain = own_plain(value)
+    return _own_map(value, what) if plain is None else plain
+
+
+def _own_map(value: Any, what: str) -> Attrs:
+    """As `own_map`, for what is large, nested, or not as it should be."""
     if type(value) is not dict:
         raise no_map(what)
     left = attrs_bytes_max

@@ -10,40 +10,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from ext import Item as Item
 from runtime.errors import Fault
-from runtime.event import Event, Query
+from runtime.event import Event
 from runtime.store import encode_record
 
 # Called once with the answer: a map for events, a value for queries, or a Fault.
 Done = Callable[[Any], object]
-
-
-class Item:
-    """One thing to do for a pico: an event (perhaps with a query right behind it), a query, or a
-    task of administration.
-
-    `number` is the row's number in the inbox family, or -1 when it is not stored. `key` is the
-    idempotency key the sender gave, with its channel. `is_inner` says that another turn of this
-    engine asks, so that the answer need not be durable.
-    """
-
-    __slots__ = ("done", "event", "is_inner", "key", "number", "query", "task")
-
-    def __init__(
-        self,
-        event: Event | None,
-        query: Query | None,
-        done: Done | None,
-        *,
-        number: int = -1,
-    ) -> None:
-        self.event = event
-        self.query = query
-        self.done = done
-        self.number = number
-        self.key: tuple[str, str] | None = None
-        self.task: Callable[[Any], Any] | None = None
-        self.is_inner = False
 
 
 class Answer:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
+from ext import are_names, own_plain
 from runtime.answers import AnswerBook
 from runtime.arrivals import Arrivals
 from runtime.backlog import Backlog
@@ -27,7 +28,7 @@ from runtime.network import Envelope, Hear
 from runtime.pico import Pico
 from runtime.shelf import Shelf
 from runtime.store import inbox_key
-from runtime.structure import install
+from runtime.structure import install, tell_installed
 from runtime.turn import Turn
 
 Task = Callable[[Turn], Any]
@@ -109,10 +110,7 @@ class Intake:
             self.answers.close(eci, key, event.eid)
             done = book
         self._accept(pico, event)
-        self.committer.when_durable(
-            self.committer.gathering,
-            lambda failure: done(event.eid if failure is None else failure),
-        )
+        self.committer.when_durable(self.committer.gathering, done, event.eid)
 
     def post_query(
         self,
@@ -174,6 +172,7 @@ class Intake:
 
         def task(turn: Turn) -> str:
             install(turn, module, url, config)
+            tell_installed(turn, module.rid)
             return module.rid
 
         self.post_task(eci, task, done)
@@ -193,15 +192,30 @@ class Intake:
         time_ms: int | None,
         sender: str | None,
     ) -> tuple[Pico, Event]:
-        eci = part(eci, "event.eci")
-        domain = part(domain, "event.domain")
-        name = part(name, "event.name")
-        attrs = own_map(attrs, "event.data.attrs")
-        self._check_accepting()
-        pico, channel = self._receiver(eci)
-        channel.check_event(domain, name, sender)
+        if not are_names(eci, domain, name):
+            eci = part(eci, "event.eci")
+            domain = part(domain, "event.domain")
+            name = part(name, "event.name")
+        own = own_plain(attrs)
+        if own is None:
+            own = own_map(attrs, "event.data.attrs")
+        if self.is_closing:
+            raise _closing()
+        shelf = self.shelf
+        channel = shelf.channels.get(eci)
+        pico = None if channel is None else shelf.picos.get(channel.pico_id)
+        if (
+            channel is None
+            or pico is None
+            or len(pico.inbox) >= inbox_events_max
+            or self.committer.failure is not None
+        ):
+            # Who sleeps is woken; and what is wrong is told there.
+            pico, channel = self._receiver(eci)
+        if channel.family is not None or not channel.event_policy.is_open:
+            channel.check_event(domain, name, sender)
         now = self.clock.now_ms() if time_ms is None else time_ms
-        return pico, Event(eci, domain, name, attrs, now, self.ids.eid())
+        return pico, Event(eci, domain, name, own, now, self.ids.eid())
 
     def _admit_query(
         self, eci: str, rid: str, name: str, args: dict[str, Any] | None, sender: str | None
@@ -218,15 +232,16 @@ class Intake:
     def _check_accepting(self) -> None:
         """Nothing more comes in from outside while the engine closes; sends still arrive."""
         if self.is_closing:
-            raise Fault("R3007", "the engine is shutting down")
+            raise _closing()
 
     def _receiver(self, eci: str) -> tuple[Pico, Channel]:
         if self.committer.failure is not None:
             raise self.committer.failure
-        channel = self.shelf.channels.get(eci) or self.shelf.channel(eci)
+        shelf = self.shelf
+        channel = shelf.channels.get(eci) or shelf.channel(eci)
         if channel is None:
             raise unknown_eci(eci)
-        pico = self.shelf.picos.get(channel.pico_id) or self.shelf.pico(channel.pico_id)
+        pico = shelf.picos.get(channel.pico_id) or shelf.pico(channel.pico_id)
         if pico is None:
             raise gone(eci)
         if len(pico.inbox) >= inbox_events_max:
@@ -239,3 +254,7 @@ class Intake:
         # Most rows are removed again before their group is written, so none is made before.
         self.committer.put_lazy("inbox", inbox_key(number, pico.id), partial(event_row, event))
         self._enqueue(pico, Item(event, None, None, number=number))
+
+
+def _closing() -> Fault:
+    return Fault("R3007", "the engine is shutting down")

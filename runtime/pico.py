@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ext import Salience, State
+from ext import State
+from ext import View as View
 from runtime.channel import Channel
 from runtime.layer import GONE, Layer
 from runtime.store import (
@@ -27,10 +28,8 @@ from runtime.store import (
 )
 
 if TYPE_CHECKING:
-    from runtime.context import Context
     from runtime.entities import Entities
     from runtime.inbox import Item
-    from runtime.module import Rule
     from runtime.waiting import Suspended
 
 
@@ -63,22 +62,6 @@ class Structure(msgspec.Struct, frozen=True):
         return next((item for item in self.installs if item.rid == rid), None)
 
 
-class View:
-    """What dispatch needs for one list of installed rulesets: contexts and their salience.
-
-    `generation` is the registry's when it was found that all rulesets are of the last version.
-    """
-
-    __slots__ = ("contexts", "generation", "salience")
-
-    def __init__(
-        self, contexts: tuple[Context, ...], salience: Salience[Rule], generation: int
-    ) -> None:
-        self.contexts = contexts
-        self.salience = salience
-        self.generation = generation
-
-
 class Pico:
     """One pico in memory.
 
@@ -86,7 +69,7 @@ class Pico:
     this pico; `states` are the automata that have moved, by rule key; `ecis` are its channels that
     are in the engine's index; `is_used` is the second chance before eviction. `suspended` is its
     turn that waits for something, `paused` one that lets others run; `guests` counts the queries
-    that read its last state meanwhile.
+    that read its last state meanwhile; `has_queries` is False when surely none is in its inbox.
     """
 
     __slots__ = (
@@ -94,6 +77,7 @@ class Pico:
         "entities",
         "group",
         "guests",
+        "has_queries",
         "id",
         "inbox",
         "is_dead",
@@ -123,6 +107,7 @@ class Pico:
         self.suspended: Suspended | None = None
         self.paused: Suspended | None = None
         self.guests = 0
+        self.has_queries = False
 
     def rows(self, name: str) -> list[tuple[bytes, bytes | None]]:
         """The row that keeps the automata that are not where they start (`name` says just that).

@@ -11,37 +11,56 @@ loops, waiting.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ext import State
+from ext import (
+    LAST,
+    NOTHING_SCHEDULED,
+    NOTHING_SENT,
+    NOTHING_TIMED,
+    State,
+    TurnBase,
+    begin,
+    tick,
+)
 from runtime.border import to_json
+from runtime.budget import Meter, look
 from runtime.errors import Fault, missing_part, no_map, not_installed, not_shared
 from runtime.event import Event, Query
-from runtime.limits import raises_per_turn_max, sends_per_turn_max, timers_per_turn_max
+from runtime.limits import (
+    raises_per_turn_max,
+    sends_per_turn_max,
+    timers_per_turn_max,
+    turn_wait_ms,
+)
 from runtime.module import Rule, fault_line, to_fault
 
 if TYPE_CHECKING:
     from runtime.clock import Clock, Ids, Random
     from runtime.context import Context
     from runtime.entities import Entities
+    from runtime.errands import Errands
+    from runtime.history import History
     from runtime.module import Module
     from runtime.outbox import Outbox
     from runtime.pico import Install, Pico, Structure, View
     from runtime.timers import Change, Timers
+    from runtime.web import Web
 
-LAST: Any = object()
 # What a rule did, in a turn's notes. The others are: a rule's label, or (label, state before, state
 # after, is selected); a raised event where its rules begin, (domain, name) of one that nobody
-# hears; (name,) of a directive, a send, a fault. They are encoded as they are (history.py).
+# hears; (name,) of a directive, a send, a fault; (level, rid, text) of a log statement. They are
+# encoded as they are (history.py).
 ENDED, CLEARED, UNFIRED, UNFIRED_ROUND = 1, 2, 3, 4
+# What ends a wait: a value or a Fault; on the driving loop, never within the call that gets it.
+Told = Callable[[Any], object]
+Cancel = Callable[[], object]
+# Begins what a turn waits for; returns how to give it up, if that can be done.
+Start = Callable[[Told], Cancel | None]
 # What waits in a turn's schedule: rules of one ruleset, and the event to offer them.
 Pending = tuple["Context", tuple[Rule, ...], Event]
 Savepoint = tuple["Structure | None", "View", "tuple[Pico, ...]", "tuple[str, ...]"]
-
-
-_NOTHING_SCHEDULED: deque[Pending] = deque(maxlen=0)
-_NOTHING_SENT: list[Send] = []
-_NOTHING_TIMED: list[Change] = []
 
 
 class World(Protocol):
@@ -53,6 +72,9 @@ class World(Protocol):
     host: str
     outbox: Outbox
     timers: Timers
+    errands: Errands
+    history: History
+    web: Web | None
 
     def structure(self, pico: Pico) -> Structure:
         """The pico's structure with its channels and children loaded."""
@@ -65,18 +87,52 @@ class World(Protocol):
     ) -> Context:
         """A context for an installed ruleset that another one uses as a module."""
 
-    def module(self, url: str) -> Module:
-        """The loaded ruleset of a URL.
+    def module(self, turn: Turn, url: str) -> Module:
+        """The ruleset of a URL; the turn waits if it has to be fetched or compiled first.
 
-        Raises: NeedRuleset when it has to be fetched or compiled first; R2012, R2007.
+        Raises: R2012, R2007, R2009, R2014.
+        """
+
+    def pico_type(self, name: str) -> dict[str, Any]:
+        """A pico type that a bundle declared.
+
+        Raises: R2020.
         """
 
     def channel(self, eci: str) -> Any:
         """The channel of an ECI, or None."""
 
+    def flush(self, turn: Turn, url: str) -> None:
+        """Fetch a ruleset again, and adopt it if it has changed."""
+
+    def ask(self, turn: Turn, eci: Any, rid: Any, name: Any, args: Any) -> Any:
+        """The value of a shared function of the pico behind a channel."""
+
+    def ask_event(
+        self,
+        turn: Turn,
+        eci: Any,
+        domain: Any,
+        name: Any,
+        attrs: Any,
+        rid: Any,
+        query_name: Any,
+        args: Any,
+    ) -> Any:
+        """Have another pico evaluate an event, then ask it."""
+
+    def wait(self, turn: Turn, start: Start, what: str, deadline_ms: int) -> Any:
+        """Park a turn until what it waits for has come."""
+
+    def call_outside(self, turn: Turn, start: Start, what: str, deadline_ms: int) -> Any:
+        """Park a turn until all that it depends on is durable and something outside answered."""
+
+    def pause(self, turn: Turn) -> None:
+        """Let other picos run for a moment."""
+
 
 class NeedRuleset(BaseException):
-    """A turn needs a ruleset that is not loaded: it is given up and runs again from the start."""
+    """A pico cannot run before one of its rulesets is loaded."""
 
     def __init__(self, url: str) -> None:
         super().__init__(url)
@@ -99,141 +155,61 @@ class Send:
         self.host = host
 
 
-class Turn:
+class Turn(TurnBase):
     """One event or query being evaluated, and what it wants changed."""
 
-    __slots__ = (
-        "asked",
-        "changed",
-        "created",
-        "deleted",
-        "directives",
-        "event",
-        "faults",
-        "id",
-        "is_cleared",
-        "notes",
-        "pico",
-        "raises",
-        "schedule",
-        "sends",
-        "states",
-        "structure",
-        "timers",
-        "view",
-        "world",
-    )
+    __slots__ = ()
 
-    def __init__(self, world: World, pico: Pico, view: View, turn_id: str) -> None:
-        self.world = world
-        self.pico = pico
-        self.view = view
-        self.id = turn_id
-        self.event: Event | None = None
-        self.asked: Query | None = None
-        self.directives: list[dict[str, Any]] = []
-        self.notes: list[Any] = []
-        self.changed: list[Entities] = []
-        # Most turns need none of these: they share empty ones until they do.
-        self.schedule = _NOTHING_SCHEDULED
-        self.sends = _NOTHING_SENT
-        self.timers = _NOTHING_TIMED
-        self.faults: tuple[Fault, ...] = ()
-        self.created: tuple[Pico, ...] = ()
-        self.deleted: tuple[str, ...] = ()
-        self.states: dict[str, State] | None = None
-        self.structure: Structure | None = None
-        self.raises = 0
-        self.is_cleared = False
+    world: World
+    pico: Pico
+    view: View
+    id: str
+    event: Event | None
+    asked: Query | None
+    directives: list[dict[str, Any]]
+    changed: list[Entities]
+    schedule: deque[Pending]
+    sends: list[Send]
+    timers: list[Change]
+    faults: tuple[Fault, ...]
+    created: tuple[Pico, ...]
+    deleted: tuple[str, ...]
+    states: dict[str, State] | None
+    structure: Structure | None
+    meter: Meter | None
+
+    @property
+    def root(self) -> Turn:
+        """The turn whose pico is held while this one waits: itself, or the one that asks."""
+        return self
 
     # --- Events -----------------------------------------------------------------------------------
 
-    def run(self, event: Event) -> None:
-        """Evaluate an event, and everything it raises, to the end."""
-        self.event = event
-        contexts = self.view.contexts
-        for slot, rules in self.view.salience.lookup(event.domain, event.name):
-            self.dispatch(contexts[slot], rules, event)
-            if self.is_cleared:
-                self.is_cleared = False
-                break
-        schedule = self.schedule
-        while schedule:
-            cx, rules, raised = schedule.popleft()
-            if raised is not event:
-                event = raised
-                self.notes.append(event)
-            self.dispatch(cx, rules, event)
-            schedule = self.schedule
+    def begin(self) -> None:
+        """Have the work of this thread count for this turn, until `end`."""
+        begin(self)
 
-    def dispatch(self, cx: Context, rules: tuple[Rule, ...], event: Event) -> None:
-        """Offer one event to the salient rules of one ruleset, in source order."""
-        if self.structure is not None and self.structure.install(cx.rid) is None:
-            return
-        cx.turn = self
-        cx.event = event
-        cx.ent.changed = self.changed
-        notes = self.notes
-        try:
-            for rule in rules:
-                cx.rule_name = rule.name
-                settings: tuple[Any, ...] = ()
-                if rule.machine is None:
-                    notes.append(rule.label)
-                else:
-                    try:
-                        selected = self.step(cx, rule, event)
-                    except Exception as error:
-                        notes.append((rule.label, None, None, False))
-                        self.fault(cx, rule, error, event)
-                        continue
-                    if selected is None:
-                        continue
-                    settings = selected
-                marks = (
-                    len(self.directives),
-                    len(self.schedule),
-                    len(self.sends),
-                    len(self.timers),
-                    self.raises,
-                )
-                before = (self.structure, self.view, self.created, self.deleted)
-                try:
-                    outcome = rule.body(cx, event, settings)
-                except Exception as error:
-                    self.roll_back(marks, before)
-                    self.fault(cx, rule, error, event)
-                    continue
-                for entities in self.changed:
-                    entities.keep()
-                if outcome is LAST:
-                    notes.append(ENDED)
-                    break
-        finally:
-            cx.turn = None
-            cx.event = None
-            cx.rule_name = None
+    def end(self) -> None:
+        """What comes now is the engine's own work."""
+        begin(None)
 
-    def step(self, cx: Context, rule: Rule, event: Event) -> tuple[Any, ...] | None:
-        """Advance a rule's automaton; its register values when the rule is selected."""
-        machine = rule.machine
-        assert machine is not None
-        states = self.states
-        state = None if states is None else states.get(rule.key)
-        if state is None:
-            state = self.pico.states.get(rule.key, machine.start)
-        within_ms = rule.within_ms
-        if rule.within is not None:
-            within_ms = rule.within(cx)
-            if type(within_ms) is not int and type(within_ms) is not float:
-                raise Fault("R2001", "the `within` limit is not a number")
-        settings, moved = machine.step(state, cx, event, event.time_ms, within_ms)
-        self.notes.append((rule.label, state, moved, settings is not None))
-        if moved is not state:
-            if states is None:
-                states = self.states = {}
-            states[rule.key] = moved
-        return settings
+    def spent(self, times: int) -> None:
+        """The allowance of counted work is used up, so many times over.
+
+        Raises: R4024, R4025.
+        """
+        look(self, times)
+
+    def within(self, cx: Context, rule: Rule) -> Any:
+        """The time limit of a rule that computes it.
+
+        Raises: R2001 for what is no number.
+        """
+        assert rule.within is not None
+        within_ms = rule.within(cx)
+        if type(within_ms) is not int and type(within_ms) is not float:
+            raise Fault("R2001", "the `within` limit is not a number")
+        return within_ms
 
     def roll_back(self, marks: tuple[int, int, int, int, int], before: Savepoint) -> None:
         """Take back what one rule did."""
@@ -269,6 +245,8 @@ class Turn:
             "rule_name": fault.rule_name,
             "line": fault.line,
             "eid": self.id,
+            # Who sent the request wants to know which one failed.
+            "event": {"domain": event.domain, "name": event.name, "attrs": event.attrs},
         }
         self.append(
             Event(event.eci, "system", "error", attrs, event.time_ms, self.id), self.home(cx)
@@ -282,7 +260,7 @@ class Turn:
     def append(self, event: Event, rid: str | None) -> None:
         """Put an event at the end of the schedule, for all rulesets or one."""
         contexts = self.view.contexts
-        if self.schedule is _NOTHING_SCHEDULED:
+        if self.schedule is NOTHING_SCHEDULED:
             self.schedule = deque()
         is_heard = False
         for slot, rules in self.view.salience.lookup(event.domain, event.name):
@@ -306,6 +284,7 @@ class Turn:
         elif type(attrs) is not dict:
             raise no_map("event.data.attrs")
         self.raises += 1
+        tick()
         if self.raises > raises_per_turn_max:
             raise Fault("R4011", f"more than {raises_per_turn_max} events raised in one turn")
         eci = self.event.eci if self.event is not None else "[raise]"
@@ -316,7 +295,7 @@ class Turn:
     def error(self, cx: Context, level: str, data: Any) -> Any:
         """The statement `error`: system:error for this ruleset; level error ends the schedule."""
         if level == "error":
-            self.schedule = _NOTHING_SCHEDULED
+            self.schedule = NOTHING_SCHEDULED
             self.is_cleared = True
             self.notes.append(CLEARED)
         attrs = {
@@ -338,7 +317,7 @@ class Turn:
         """
         if len(self.sends) >= sends_per_turn_max:
             raise Fault("R4012", f"more than {sends_per_turn_max} events sent in one turn")
-        if self.sends is _NOTHING_SENT:
+        if self.sends is NOTHING_SENT:
             self.sends = []
         self.sends.append(send)
         self.notes.append(send)
@@ -350,9 +329,33 @@ class Turn:
         """
         if len(self.timers) >= timers_per_turn_max:
             raise Fault("R4017", f"more than {timers_per_turn_max} jobs changed in one turn")
-        if self.timers is _NOTHING_TIMED:
+        if self.timers is NOTHING_TIMED:
             self.timers = []
         self.timers.append(change)
+
+    # --- Waiting ----------------------------------------------------------------------------------
+
+    def wait(self, start: Start, what: str, deadline_ms: int = turn_wait_ms) -> Any:
+        """Wait for an answer, holding nothing but this pico; others go on meanwhile.
+
+        Units: a deadline of 0 is none: then what is waited for has one itself.
+        Raises: the Fault that is the answer; R4021 at the deadline, R4022.
+        """
+        return self.world.wait(self, start, what, deadline_ms)
+
+    def call_outside(self, start: Start, what: str, deadline_ms: int = turn_wait_ms) -> Any:
+        """As `wait`, begun only when the event and all that this turn has seen are durable."""
+        return self.world.call_outside(self, start, what, deadline_ms)
+
+    def call_id(self) -> str:
+        """A name for the next outside call: the same one when the turn runs again after a crash."""
+        root = self.root
+        root.calls += 1
+        return f"{root.id}.{root.calls}"
+
+    def pause(self) -> None:
+        """Let others run for a moment; this turn has taken long already."""
+        self.world.pause(self)
 
     # --- Queries ----------------------------------------------------------------------------------
 
@@ -371,8 +374,11 @@ class Turn:
         if item is None:
             raise not_shared(query.rid, query.name)
         self.asked = query
+        # A pico made in this turn may ask itself, in the contexts that it has already.
+        before = cx.turn
         cx.turn = self
         cx.event = None
+        self.begin()
         try:
             if item.kind == "function":
                 assert item.fn is not None
@@ -394,7 +400,8 @@ class Turn:
                 fault.line = fault_line(error, cx.module.filename)
             raise fault from None
         finally:
-            cx.turn = None
+            self.end()
+            cx.turn = before
 
     # --- Modules ----------------------------------------------------------------------------------
 
@@ -440,3 +447,24 @@ class Turn:
         if self.faults:
             answer["errors"] = [fault.to_map() for fault in self.faults]
         return answer
+
+
+class NestedTurn(Turn):
+    """A query that is answered within the turn that asks it."""
+
+    __slots__ = ("asker",)
+
+    def __init__(self, world: World, pico: Pico, view: View, turn_id: str, asker: Turn) -> None:
+        super().__init__(world, pico, view, turn_id)
+        self.asker = asker
+
+    @property
+    def root(self) -> Turn:
+        """The turn that asks, or the one that asked that."""
+        return self.asker.root
+
+    def begin(self) -> None:
+        """Its work counts for the turn that asks."""
+
+    def end(self) -> None:
+        """The turn that asks goes on."""

@@ -10,20 +10,24 @@ from __future__ import annotations
 
 import keyword
 import types
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any
 
+from ext import LAST as LAST
+from ext import Director
+from ext import tick as tick
 from runtime import observe
 from runtime.border import to_json
 from runtime.context import Context
 from runtime.errors import Fault
-from runtime.kinds import Action, ActionFunction, ordered_items, text
+from runtime.kinds import Action, ActionFunction, counted_rounds, ordered_items, text
 from runtime.kinds import truth as truth
 from runtime.module import UNSET, Global, Rule, Use
 from runtime.module import action_value as action_value
 from runtime.modules.ctx import *
 from runtime.modules.event import *
+from runtime.modules.http import *
 from runtime.modules.math import *
 from runtime.modules.meta import *
 from runtime.modules.random import *
@@ -33,7 +37,6 @@ from runtime.operators.paths import item as item
 from runtime.patterns import Pattern
 from runtime.patterns import compile_pattern as pattern
 from runtime.stdlib import OPERATORS
-from runtime.turn import LAST as LAST
 from runtime.turn import UNFIRED, UNFIRED_ROUND
 from runtime.values import (
     add,
@@ -153,6 +156,20 @@ def bound_action(cx: Context, fn: Callable[..., Any]) -> Action:
     raise Fault("R9001", "an action that its module does not list")
 
 
+def built_in_action(
+    cx: Context, name: str, fn: Callable[..., Any], params: tuple[str, ...]
+) -> Action:
+    """An action of a built-in module as a value."""
+    return Action(name, params, fn)
+
+
+def built_in_actionfunction(
+    cx: Context, name: str, fn: Callable[..., Any], params: tuple[str, ...]
+) -> ActionFunction:
+    """An action of a built-in module that is a function too, as a value."""
+    return ActionFunction(name, params, fn, partial(fn, cx))
+
+
 def operator(name: str) -> Any:
     """A library operator, or a library action, as a value."""
     if name == "noop":
@@ -169,6 +186,7 @@ def call(fn: Any, *args: Any) -> Any:
     """
     if not callable(fn):
         raise Fault("R2003", f"{text(fn)} is not a function")
+    tick()
     return fn(*args)
 
 
@@ -179,6 +197,7 @@ def call_named(fn: Any, args: tuple[Any, ...], named: dict[str, Any]) -> Any:
     """
     if not callable(fn):
         raise Fault("R2003", f"{text(fn)} is not a function")
+    tick()
     return fn(*_placed(_parameters(fn), args, named))
 
 
@@ -297,21 +316,7 @@ def noop(*_: Any) -> None:
     """`noop()`."""
 
 
-def send_directive(cx: Context, name: Any = None, options: Any = None, *_: Any) -> Any:
-    """`send_directive(name, options)`: append to the answer, and return what was appended."""
-    turn = cx.turn
-    assert turn is not None
-    directive = {
-        "type": "directive",
-        "name": name if type(name) is str else text(name),
-        "options": {} if options is None else to_json(options),
-        "meta": {"rid": cx.host.rid, "rule_name": cx.host.rule_name, "txnId": turn.id},
-    }
-    turn.directives.append(directive)
-    turn.notes.append((directive["name"],))
-    return directive
-
-
+send_directive = Director(text, to_json).send
 NOOP = ActionFunction("noop", (), lambda cx, *_: None, noop)
 SEND_DIRECTIVE = Action("send_directive", ("name", "options"), send_directive)
 
@@ -387,29 +392,34 @@ def _as_pattern(value: Any) -> Pattern:
     raise Fault("R2001", f"{text(value)} is not a regular expression")
 
 
-def pairs(value: Any) -> Iterator[tuple[Any, Any]]:
-    """What `foreach` goes over: (element, index), (value, key), (character, index as text)."""
+def _entries(value: Any) -> Iterable[tuple[Any, Any]]:
     if type(value) is list:
         return ((element, index) for index, element in enumerate(value))
     if type(value) is dict:
         return ((element, key) for key, element in ordered_items(value))
     if type(value) is str:
         return ((character, str(index)) for index, character in enumerate(value))
-    return iter(())
+    return ()
 
 
-def elements(value: Any) -> Any:
+def pairs(value: Any) -> Iterable[tuple[Any, Any]]:
+    """What `foreach` goes over: (element, index), (value, key), (character, index as text)."""
+    entries = _entries(value)
+    return counted_rounds(entries, len(value)) if entries else ()
+
+
+def elements(value: Any) -> Iterable[Any]:
     """What `foreach` with one variable goes over."""
-    if type(value) is list:
-        return value
-    return [element for element, _ in pairs(value)]
+    items = value if type(value) is list else [element for element, _ in _entries(value)]
+    return counted_rounds(items, len(items))
 
 
 def rounds(value: Any) -> Iterator[tuple[Any, Any, bool]]:
     """As `pairs`, with whether it is the last."""
-    found = list(pairs(value))
+    found = list(_entries(value))
     last = len(found) - 1
     for number, (element, key) in enumerate(found):
+        tick()
         yield element, key, number == last
 
 

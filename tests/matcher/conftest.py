@@ -9,6 +9,9 @@ import pytest
 
 try:
     importlib.import_module("ext.automaton")
+    importlib.import_module("ext.border")
+    importlib.import_module("ext.ids")
+    importlib.import_module("ext.records")
     importlib.import_module("ext.salience")
     importlib.import_module("ext.work")
 except ImportError as fault:
@@ -32,4 +35,16 @@ def salience(request: pytest.FixtureRequest) -> ModuleType:
 @pytest.fixture(params=["work_py", "work"])
 def work(request: pytest.FixtureRequest) -> ModuleType:
     """The work counter, pure and compiled."""
+    return importlib.import_module(f"ext.{request.param}")
+
+
+@pytest.fixture(params=["border_py", "border"])
+def border_twin(request: pytest.FixtureRequest) -> ModuleType:
+    """The border module, pure and compiled."""
+    return importlib.import_module(f"ext.{request.param}")
+
+
+@pytest.fixture(params=["records_py", "records"])
+def records(request: pytest.FixtureRequest) -> ModuleType:
+    """The records module, pure and compiled."""
     return importlib.import_module(f"ext.{request.param}")

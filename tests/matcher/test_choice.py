@@ -22,6 +22,8 @@ MISSING = "import sys; sys.modules['ext.{}'] = None; " + SHOW
         (SHOW, "1", PURE),
         (MISSING.format("automaton"), "", PURE),
         (MISSING.format("salience"), "", PURE),
+        (MISSING.format("records"), "", PURE),
+        (MISSING.format("border"), "", PURE),
     ],
 )
 def test_choice(code: str, pure: str, shown: str) -> None:

@@ -1,0 +1,1 @@
+cdef bint plain(object value)

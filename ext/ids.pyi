@@ -1,0 +1,1 @@
+from ext.ids_py import IdsBase as IdsBase

@@ -1,0 +1,12 @@
+from ext.records_py import LAST as LAST
+from ext.records_py import NOTHING_SCHEDULED as NOTHING_SCHEDULED
+from ext.records_py import NOTHING_SENT as NOTHING_SENT
+from ext.records_py import NOTHING_TIMED as NOTHING_TIMED
+from ext.records_py import ContextBase as ContextBase
+from ext.records_py import Director as Director
+from ext.records_py import EntitiesBase as EntitiesBase
+from ext.records_py import Event as Event
+from ext.records_py import Item as Item
+from ext.records_py import RuleBase as RuleBase
+from ext.records_py import TurnBase as TurnBase
+from ext.records_py import View as View
