@@ -15,8 +15,8 @@ where the commands run. A command goes on in the next line after a backslash.
 The shell that the reader has: `pico`, `krlc`, `curl` and the usual programs; `export`, `cd`,
 `NAME=value`, `echo $?`; `pico serve … &`, at free ports that are shown as the document's own (3000
 unless it says --port), and other commands with `&`; `kill %1` or `kill -9 %1` for the first of
-them. The word ECI in a command is the first channel that `pico show` shows, and EID the event id
-that was shown last.
+them, `%%` for the last. The word ECI in a command is the first channel that `pico show` shows, and
+EID the event id that was shown last.
 """
 
 from __future__ import annotations
@@ -227,9 +227,9 @@ class Session:
             return ""
         if words[-1] == "&":
             return self._begin(text.removesuffix("&").rstrip())
-        name = _ASSIGNMENT.match(text)
-        if name:
-            word = name[1] or name[2]
+        assignment = _ASSIGNMENT.match(text)
+        if assignment:
+            word = assignment[1] or assignment[2]
             self.env[word] = self._do(self._real(f'{text}; printf %s "${word}"'))
             return ""
         said = self._do(self._real(text))
@@ -301,7 +301,8 @@ class Session:
 
     def _kill(self, words: list[str]) -> None:
         number = signal.SIGKILL if words[0] == "-9" else signal.SIGTERM
-        _end(self.jobs[int(words[-1].lstrip("%")) - 1], number)
+        job = self.jobs[-1] if words[-1] == "%%" else self.jobs[int(words[-1].lstrip("%")) - 1]
+        _end(job, number)
 
     def close(self) -> None:
         """End what still runs."""
