@@ -138,7 +138,7 @@ class Delivery(Intake):
         if committer.failure is not None or group <= committer.durable:
             self.clock.call_soon(partial(done, fault))
         else:
-            committer.when_durable(group, lambda failure: done(failure or fault))
+            committer.when_durable(group, done, fault)
 
     def _release(self, pico: Pico, done: Done | None, answer: Any) -> None:
         """Answer once everything the turn has seen is durable."""
@@ -151,9 +151,7 @@ class Delivery(Intake):
             except Exception as error:
                 observe.bug(pico.id, error)
             return
-        committer.when_durable(
-            pico.group, lambda failure: done(answer if failure is None else failure)
-        )
+        committer.when_durable(pico.group, done, answer)
 
     def _tell(self, pico: Pico, item: Item, answer: Any) -> None:
         """Answer whoever asked: another turn at once, since it will be durable later than this."""

@@ -125,7 +125,7 @@ class Core(Waiting):
         self._ready: deque[Pico] = deque()
         self._is_scheduled = False
         self._loading = 0
-        self.workers = Workers(self._work)
+        self.workers = Workers(self._work, self._break_off)
         self._drainer = None
         self._idle: list[Callable[[], object]] = []
         self.is_closing = False
@@ -183,6 +183,8 @@ class Core(Waiting):
 
     def _enqueue(self, pico: Pico, item: Item) -> None:
         pico.inbox.append(item)
+        if item.event is None:
+            pico.has_queries = True
         if not pico.is_ready:
             pico.is_ready = True
             self._ready.append(pico)
@@ -241,6 +243,14 @@ class Core(Waiting):
                 pico.is_ready = pico.is_waiting
         self.committer.flush()
         self.history.tend()
+        self._tell_idle()
+
+    def _break_off(self, error: Exception) -> None:
+        """Something of the engine's own failed: what memory holds now is not known."""
+        observe.bug("the engine", error)
+        self._drainer = None
+        self._is_scheduled = False
+        self.committer.fail(to_fault(error))
         self._tell_idle()
 
     def _run(self, pico: Pico, item: Item) -> None:
@@ -320,10 +330,17 @@ class Core(Waiting):
             self._bury_item(pico.id, item)
             return
         # An accepted event stays in the inbox of the store, and runs after the next start.
-        if item.key is not None:
-            self.answers.drop(*item.key)
-        if item.done is not None:
-            self.clock.call_soon(partial(item.done, end.reason))
+        given_up = [item]
+        if item.number >= 0:
+            # So must what came after it: the pico is held from here on.
+            pico.is_waiting = True
+            given_up.extend(pico.inbox)
+            pico.inbox.clear()
+        for each in given_up:
+            if each.key is not None:
+                self.answers.drop(*each.key)
+            if each.done is not None:
+                self.clock.call_soon(partial(each.done, end.reason))
 
     def _wait(self, pico: Pico, item: Item, url: str) -> None:
         """Hold a pico until a ruleset of it is there."""
@@ -354,7 +371,8 @@ class Core(Waiting):
 
     def _complete(self, turn: Turn, item: Item) -> None:
         """An event's turn is done: its changes enter the group, then the caller is answered."""
-        self._apply(turn, item)
+        if item.number >= 0 or not turn.is_unchanged:
+            self._apply(turn, item)
         self.counts.events += 1
         if turn.faults:
             self.counts.faulted(turn.faults)
@@ -364,7 +382,11 @@ class Core(Waiting):
         done = item.done
         if done is None:
             return
-        answer: Any = turn.answer()
+        answer: Any
+        if turn.faults:
+            answer = turn.answer()
+        else:
+            answer = {"eid": turn.id, "directives": turn.directives}
         if item.key is not None:
             self.answers.close(*item.key, answer)
             turn.pico.group = self.committer.gathering
@@ -432,7 +454,7 @@ class Core(Waiting):
                     self.clock.call_soon(partial(item.done, fault))
         self._ready.clear()
         self.cancel_all(fault)
-        for _, item in self._late:
+        for _, item, _ in self._late:
             if item.done is not None:
                 self.clock.call_soon(partial(item.done, fault))
         self._late.clear()

@@ -81,7 +81,10 @@ class Waiting(Delivery):
 
     def __init__(self) -> None:
         self._suspended: set[Suspended] = set()
-        self._late: deque[tuple[Pico, Item]] = deque()
+        # Why no turn may wait any more.
+        self._stopped: Fault | None = None
+        # Queries that overtake: their pico, and whether that leaves out events before them.
+        self._late: deque[tuple[Pico, Item, bool]] = deque()
         # The turns that answer late queries, which hold no pico, by the item they answer.
         self._reading: dict[Item, Turn] = {}
 
@@ -110,16 +113,17 @@ class Waiting(Delivery):
 
         Units: a deadline of 0 is none: then what is waited for has one itself.
         Raises: the Fault that it got; R4021 at the deadline, R4022 when too many turns wait;
-        whatever `start` raises.
+        whatever `start` raises; Cancelled when the engine has given up all that wait.
         """
+        if self._stopped is not None:
+            raise Cancelled(self._stopped)
         if len(self._suspended) >= turns_suspended_max:
             raise Fault("R4022", f"{turns_suspended_max} turns wait already, so {what} cannot")
         me = Suspended(self.workers.current, turn.root, on)
         me.cancel = start(lambda value: self.clock.call_soon(partial(self._resume, me, value)))
         if deadline_ms:
             fault = Fault("R4021", f"{what} took longer than {deadline_ms} ms")
-            at = self.clock.now_ms() + deadline_ms
-            me.alarm = self.clock.call_at(at, partial(self._expire, me, fault))
+            me.alarm = self.clock.call_after(deadline_ms, partial(self._expire, me, fault))
         self._suspended.add(me)
         pico = turn.root.pico
         pico.suspended = me
@@ -130,7 +134,12 @@ class Waiting(Delivery):
         return value
 
     def pause(self, turn: Turn) -> None:
-        """Let others run before this turn goes on, which holds its pico meanwhile."""
+        """Let others run before this turn goes on, which holds its pico meanwhile.
+
+        When too many turns are held already it just goes on.
+        """
+        if len(self._suspended) >= turns_suspended_max:
+            return
         me = Suspended(self.workers.current, turn.root, None)
         self._suspended.add(me)
         turn.root.pico.paused = me
@@ -188,15 +197,26 @@ class Waiting(Delivery):
         self.workers.cancel(me.worker, fault)
 
     def cancel_all(self, fault: Fault) -> None:
-        """Give up all turns that wait; accepted events among them run after the next start."""
+        """Give up all turns that wait; accepted events among them run after the next start.
+
+        So do those of turns that would wait from now on, and what stands behind them.
+        """
+        self._stopped = fault
         for me in list(self._suspended):
             self._cancel(me, fault)
+
+    def drop(self) -> None:
+        """Forget all turns that wait, as the end of the process would."""
+        for me in list(self._suspended):
+            me.end()
+            self._suspended.discard(me)
+            self.workers.kill(me.worker)
 
     def close(self) -> None:
         """Accept nothing more; turns that wait get some time to end."""
         self.is_closing = True
         fault = Fault("R3007", "the engine stopped while this waited")
-        self.clock.call_at(self.clock.now_ms() + turns_stop_ms, lambda: self.cancel_all(fault))
+        self.clock.call_after(turns_stop_ms, lambda: self.cancel_all(fault))
 
     # --- What turns see of the engine -------------------------------------------------------------
 
@@ -239,34 +259,42 @@ class Waiting(Delivery):
 
     def _overtake(self, pico: Pico) -> None:
         """Queries behind a turn that waits do not wait with it."""
-        inbox = pico.inbox
-        if any(item.event is None and item.query is not None for item in inbox):
-            kept = deque[Item]()
-            for item in inbox:
-                if item.event is None and item.query is not None:
-                    self._late.append((pico, item))
-                else:
-                    kept.append(item)
-            pico.inbox = kept
-            self._schedule()
+        if not pico.has_queries or pico.suspended is None:
+            return
+        pico.has_queries = False
+        turn = pico.suspended.turn
+        is_stale = turn.asked is None
+        kept = deque[Item]()
+        for item in pico.inbox:
+            if item.event is None and item.query is not None:
+                self._late.append((pico, item, is_stale))
+            else:
+                kept.append(item)
+                is_stale = True
+        pico.inbox = kept
+        self._schedule()
 
-    def _run_late(self, pico: Pico, item: Item) -> None:
+    def _run_late(self, pico: Pico, item: Item, is_stale: bool) -> None:
         """Answer a query from the last state of a pico whose turn waits."""
         assert item.query is not None
         shadow = pico
+        if pico.is_dead:
+            if item.done is not None:
+                self._decline(item.done, gone(item.query.eci))
+            return
         try:
-            if pico.is_dead:
-                raise gone(item.query.eci)
             shadow = self.shelf.shadow(pico)
             assert shadow.view is not None
             turn = self._reading[item] = Turn(self, shadow, shadow.view, item.query.qid)
             self._item = item
             pico.guests += 1
             try:
-                answer: Any = Answer(turn.query(item.query), stale=True)
+                answer: Any = Answer(turn.query(item.query), stale=is_stale)
             finally:
                 pico.guests -= 1
                 del self._reading[item]
+                # It may have waited, and then read what the pico has done since.
+                shadow.group = max(shadow.group, pico.group)
         except Cancelled as end:
             answer = end.reason
         except Exception as error:
@@ -317,7 +345,8 @@ class Waiting(Delivery):
             value = NestedTurn(self, shadow, shadow.view, query.qid, turn).query(query)
         finally:
             real.guests -= 1
-        turn.root.pico.group = max(turn.root.pico.group, shadow.group)
+        # The query may have waited, and then read what the pico has done since.
+        turn.root.pico.group = max(turn.root.pico.group, shadow.group, real.group)
         return value
 
     def ask_event(
@@ -359,10 +388,10 @@ class Waiting(Delivery):
             )
         # In one log, so what the other pico does is never there without it.
         self._keep_event(turn)
-        key = (eci, call)
+        # The number as well: ids of events from other engines are as good as their makers.
+        key = (eci, f"{self._item.number}.{call}")
         if self._closes_circle(turn.root, pico):
-            book = self.answers.open(event, call, lambda _: None)
-            if book is not None:
+            if (book := self.answers.open(event, key[1], lambda _: None)) is not None:
                 self.answers.close(*key, call)
                 self._accept(pico, event)
                 book(call)
@@ -381,7 +410,7 @@ class Waiting(Delivery):
                 again.is_inner = True
                 self._enqueue(pico, again)
 
-            book = self.answers.open(event, call, tell)
+            book = self.answers.open(event, key[1], tell)
             if book is not None:
                 item.key, item.done = key, book
                 self._enqueue(pico, item)
@@ -468,13 +497,17 @@ class Waiting(Delivery):
     def _keep_event(self, turn: Turn) -> None:
         """The event of a turn becomes a row of its inbox, if it is none, before anything leaves."""
         item, pico = self._item, turn.root.pico
-        if item.event is None or item.number >= 0:
+        if turn.root.event is None:
+            # A query, perhaps behind an event that is done: nothing of it runs again.
             return
-        item.number = self.backlog.take()
-        key = None if item.key is None else item.key[1]
-        row = partial(begun_row, item.event, key)
-        self.committer.put_lazy("inbox", inbox_key(item.number, pico.id), row)
-        pico.group = self.committer.gathering
+        assert item.event is not None
+        if item.number < 0:
+            item.number = self.backlog.take()
+            key = None if item.key is None else item.key[1]
+            row = partial(begun_row, item.event, key)
+            self.committer.put_lazy("inbox", inbox_key(item.number, pico.id), row)
+        # A row from elsewhere may be as new: of a turn that is not durable yet, or of a signal.
+        pico.group = max(pico.group, self.committer.newest)
 
 
 def _check_room(pico: Pico) -> None:

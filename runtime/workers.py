@@ -27,8 +27,10 @@ class Cancelled(BaseException):
 class Workers:
     """All greenlets of one engine that run turns."""
 
-    def __init__(self, work: Callable[[], object]) -> None:
+    def __init__(self, work: Callable[[], object], broke: Callable[[Exception], object]) -> None:
+        """`broke` is told of what comes out of the work, which nobody else would hear of."""
         self._work = work
+        self._broke = broke
         self._idle: list[greenlet] = []
         self._loop: greenlet = getcurrent()
 
@@ -40,8 +42,13 @@ class Workers:
     def run(self) -> None:
         """Have a worker do the work; return when it has ended or parked."""
         self._loop = getcurrent()
-        worker = self._idle.pop() if self._idle else greenlet(self._serve)
-        worker.switch()
+        if self._idle:
+            worker = self._idle.pop()
+        else:
+            worker = greenlet(_serve)
+            # What a greenlet is started with it holds to its end, so that must be nothing.
+            worker.switch()
+        worker.switch(self._guarded, self._rest)
 
     def park(self) -> Any:
         """Leave the running worker where it is; return what it is resumed with.
@@ -60,10 +67,32 @@ class Workers:
         self._loop = getcurrent()
         worker.throw(Cancelled(reason))
 
-    def _serve(self) -> None:
-        while True:
+    def kill(self, worker: greenlet) -> None:
+        """End a parked worker for good: what it was about is as if it had never begun.
+
+        A parked worker holds all that its frames hold, and no collector sees into those.
+        """
+        worker.throw()
+
+    def _guarded(self) -> None:
+        try:
             self._work()
-            if len(self._idle) >= workers_idle_max:
-                return
-            self._idle.append(getcurrent())
-            self._loop.switch()
+        except Exception as error:
+            self._broke(error)
+
+    def _rest(self) -> greenlet | None:
+        """Where the running worker goes to wait for more work; None when there are enough."""
+        if len(self._idle) >= workers_idle_max:
+            return None
+        self._idle.append(getcurrent())
+        return self._loop
+
+
+def _serve() -> None:
+    """Work, and rest; while it rests nothing here holds the engine in memory."""
+    loop: greenlet | None = getcurrent().parent
+    while loop is not None:
+        work, rest = loop.switch()
+        work()
+        loop = rest()
+        del work, rest

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 
 def steps(options: argparse.Namespace) -> dict[str, list[str]]:
     """The command of each step, in order; pytest is last, so that its summary closes the output."""
-    pytest = ["pytest"]
+    pytest = ["pytest", f"--numprocesses={os.cpu_count()}", "--dist=worksteal"]
     if options.seed is not None:
         pytest.append(f"--hypothesis-seed={options.seed}")
     if options.k is not None:

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import zlib
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ TOKEN = "sesame-token"
 ROOT = "cROOT"
 
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
-    "gzip": gzip.compress,
+    "gzip": partial(gzip.compress, mtime=0),
     "deflate": zlib.compress,
     "raw deflate": lambda body: zlib.compress(body)[2:-4],
 }

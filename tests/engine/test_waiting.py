@@ -419,3 +419,17 @@ def test_flush_of_what_does_not_compile_changes_nothing(family: Family) -> None:
     answer = family.engine.event("n", "slow2", {"url": "mem:node"})
     assert [error["code"] for error in answer["errors"]] == ["R2007"]
     assert family.n(family.ecis[0]) == 0
+
+
+@pytest.mark.parametrize("has_event", [False, True])
+def test_only_what_overtakes_an_event_is_stale(family: Family, has_event: bool) -> None:
+    a, b, _ = family.ecis
+    family.engine.event("n", "bump", {"by": 3}, a)
+    core = family.engine.core
+    answers: list[Any] = []
+    core.post_query(a, "node", "via", {"eci": b}, answers.append)
+    if has_event:
+        core.post(a, "n", "bump", {}, lambda _: None)
+    core.post_query(a, "node", "n", {}, answers.append)
+    family.engine.run()
+    assert {(answer.value, answer.stale) for answer in answers} == {(0, False), (3, has_event)}

@@ -221,6 +221,7 @@ class Machine:
     def stop(self, surviving: int = 0) -> None:
         """The machine stops; `surviving` batches that were not durable are found again."""
         self.now_ms = self.clock.now_ms()
+        self.core.drop()
         self._forget()
         self.memory = self.memory.crash(self._deliver, self._pass, surviving=surviving)
 
