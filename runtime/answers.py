@@ -131,8 +131,14 @@ class AnswerBook:
 
 
 def _digest(event: Event) -> bytes:
-    """What makes two events the same; request headers differ from try to try, so they do not."""
-    attrs = {name: value for name, value in event.attrs.items() if name != "_headers"}
+    """What makes two events the same; request headers differ from try to try, so they do not.
+
+    A pico's key names one call of its turn. Run again after a crash the turn may give other
+    attributes, the time or a random number, and it is the same call.
+    """
+    attrs = {}
+    if event.sender is None:
+        attrs = {name: value for name, value in event.attrs.items() if name != "_headers"}
     content = [event.domain, event.name, attrs]
     try:
         data = _encode(content)

@@ -155,12 +155,12 @@ def read_index(backup: Path) -> Index:
         raise Fault("R3009", f"{backup / INDEX} cannot be read: {reason}", hint) from None
     try:
         head = msgspec.json.decode(data)
-        kind, found = head["kind"], head["format"]
+        kind, found, stored = head["kind"], head["format"], head["store_format"]
     except (msgspec.MsgspecError, TypeError, KeyError, RecursionError):
-        kind, found = None, None
-    if kind != KIND or type(found) is not int:
+        kind, found, stored = None, None, None
+    if kind != KIND or type(found) is not int or type(stored) is not int:
         raise Fault("R3009", f"{backup / INDEX} is not what `pico backup` writes")
-    if found > FORMAT or head.get("store_format", 0) > STORE_FORMAT:
+    if found > FORMAT or stored > STORE_FORMAT:
         message = f"the backup {backup} was made by version {head.get('engine')} of pico"
         raise Fault("R3002", message, "restore it with that version, or a newer one")
     try:

@@ -23,6 +23,7 @@ from runtime.clock import Clock
 from runtime.commit import Committer
 from runtime.errors import Fault
 from runtime.limits import errands_flying_max, errands_waiting_max
+from runtime.module import to_fault
 from runtime.operators.strings import decode
 from runtime.store import Store, decode_record, encode_record, key_number, number_key
 from runtime.turn import Send
@@ -179,7 +180,8 @@ class Errands:
                 if errand.is_json:
                     found["content"] = decode(found["content"])
                 self._deliver(errand, {**errand.attrs, **found})
-            except Fault as fault:
+            except Exception as error:  # the others must go on whatever it is
+                fault = to_fault(error)
                 observe.errand_failed(errand.request.method, shown_url(errand.request.url), fault)
         self._pump()
         self._committer.flush()

@@ -54,7 +54,7 @@ class Reply(msgspec.Struct, frozen=True, array_like=True):
     def fault(self) -> Fault:
         """Why it was refused, as a fault; codes of other engines become R5001."""
         code = self.code if self.code in CODES else "R5001"
-        return Fault(code, self.message or "the receiver refused the event")
+        return Fault(code, self.message[:500] or "the receiver refused the event")
 
 
 TAKEN = Reply("taken")

@@ -423,7 +423,7 @@ class Outbox:
             pair.tries = 1
             self._pump(pair)
         else:
-            self._fail(pair, reply.message, reply.wait_ms, reply.code in _CUT_OFF)
+            self._fail(pair, reply.message[:500], reply.wait_ms, reply.code in _CUT_OFF)
         self._fill(pair.lane)
 
     def _settle(self, pair: Pair) -> None:

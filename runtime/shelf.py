@@ -262,7 +262,8 @@ class Shelf:
             salience = self._saliences[key] = Salience(
                 [[(rule, rule.salience) for rule in cx.module.rules] for cx in contexts]
             )
-        return View(tuple(contexts), salience, self._registry.generation)
+        # While a turn waited there may have come newer versions than those it has at hand.
+        return View(tuple(contexts), salience, -1 if old is None else old.generation)
 
     def module_context(
         self, host: Context, install: Install, configured: dict[str, Any]

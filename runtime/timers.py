@@ -131,8 +131,16 @@ def job_from_row(owner: bytes, row: bytes) -> Job:
     Raises: R3006 when the row cannot be read.
     """
     _, rid, timer_id = owner[1:].decode().split("\0")
+    return job_from_record(rid, timer_id, decode_record(row, "timer"))
+
+
+def job_from_record(rid: str, timer_id: str, record: list[Any]) -> Job:
+    """The job that `Job.to_record` made a record of.
+
+    Raises: R3006 when it has another shape.
+    """
     try:
-        number, wake_ms, due_ms, is_repeated, when, event = decode_record(row, "timer")
+        number, wake_ms, due_ms, is_repeated, when, event = record
         job = Job(timer_id, rid, is_repeated, when, due_ms, *event)
     except (TypeError, ValueError):
         raise Fault("R3006", "a timer has another shape than this engine writes") from None
@@ -275,6 +283,11 @@ class Timers:
                 job = job_from_row(key, row)
                 if job.eci in lost:
                     self._drop(key, self._due_key(pico.id, job))
+
+    def adopt(self, pico_id: str, job: Job) -> None:
+        """Take over a job that was another engine's, in the group that gathers."""
+        job.number = self._take_number()
+        self._put(pico_id, job)
 
     def _take_number(self) -> int:
         number = self._next_number

@@ -3,7 +3,7 @@
 In: a running turn and what it waits for. Out: the turn goes on with the answer, or its rule faults.
 Invariants: a turn that waits holds only its own pico; queries to that pico are answered at once
 from its last state; no turn ever waits, over whatever others, for itself; before the first outside
-call everything the turn depends on is durable, its own event included. Source: DESIGN.md 17. Not
+call everything the turn depends on is durable, its own event included. Source: DESIGN.md 18. Not
 here: greenlets (workers.py), the queues (engine.py).
 """
 
@@ -18,7 +18,7 @@ from runtime.channel import Channel
 from runtime.clock import Handle, Random
 from runtime.context import Context
 from runtime.delivery import Delivery
-from runtime.errors import Fault, gone, unknown_eci
+from runtime.errors import CODES, Fault, gone, unknown_eci
 from runtime.event import Event, Query, own_map, part
 from runtime.history import History
 from runtime.inbox import Answer, Done, Item, begun_row
@@ -402,8 +402,8 @@ class Waiting(Delivery):
 
         def start(done: Done) -> None:
             def tell(answer: Any) -> None:
-                if isinstance(answer, Answer | Fault):
-                    done(answer)
+                if (found := _outcome(answer)) is not None:
+                    done(found)
                     return
                 # The event was done before a crash; the query is still to be asked.
                 again = Item(None, query, done)
@@ -508,6 +508,17 @@ class Waiting(Delivery):
             self.committer.put_lazy("inbox", inbox_key(item.number, pico.id), row)
         # A row from elsewhere may be as new: of a turn that is not durable yet, or of a signal.
         pico.group = max(pico.group, self.committer.newest)
+
+
+def _outcome(answer: Any) -> Answer | Fault | None:
+    """What an event-query comes to; None when the event went well, and the query is to be asked."""
+    if isinstance(answer, Answer | Fault):
+        return answer
+    if type(answer) is not dict or "errors" not in answer:
+        return None
+    said = answer["errors"][0]
+    message = said["error"].removeprefix(CODES[said["code"]].error_class + ": ")
+    return Fault(said["code"], message, said["hint"])
 
 
 def _check_room(pico: Pico) -> None:

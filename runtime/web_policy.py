@@ -19,6 +19,8 @@ from runtime.errors import Fault
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+# Nothing beyond it is routed, whatever else is not known to be private: fec0::/10, 64:ff9b:1::/48.
+_ROUTED = ipaddress.ip_network("2000::/3")
 _NAME = re.compile(r"(?!-)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*\.?", re.IGNORECASE)
 _PORT = re.compile(r"[0-9]{1,5}")
 
@@ -91,7 +93,8 @@ class Policy:
             for network, allowed in self._networks
         ):
             return True
-        return found.is_global and not found.is_multicast
+        is_routed = found.version == 4 or found in _ROUTED
+        return is_routed and found.is_global and not found.is_multicast
 
 
 def _unwrapped(address: Address) -> Address:

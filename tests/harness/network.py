@@ -53,6 +53,9 @@ class SiteClock:
     def call_at(self, ms: int, fn: Callable[[], object]) -> Handle:
         return self._shared.call_at(ms, lambda: self.is_alive and fn())
 
+    def call_after(self, ms: int, fn: Callable[[], object]) -> Handle:
+        return self._shared.call_after(ms, lambda: self.is_alive and fn())
+
     def running_ns(self, work: int) -> int:
         return self._shared.running_ns(work)
 

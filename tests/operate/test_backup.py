@@ -168,6 +168,10 @@ def renew_store(made: Path) -> None:
     claim(made, store_format=9)
 
 
+def name_store(made: Path) -> None:
+    claim(made, store_format="newest")
+
+
 def escape(made: Path) -> None:
     claim(made, files=[{"name": "../x", "bytes": 1, "sha256": "0"}])
 
@@ -188,6 +192,7 @@ def call_otherwise(made: Path) -> None:
         (lose, "R3009", r"\.sst cannot be read: No such file"),
         (garble, "R3009", "BACKUP is not what `pico backup` writes"),
         (call_otherwise, "R3009", "BACKUP is not what `pico backup` writes"),
+        (name_store, "R3009", "BACKUP is not what `pico backup` writes"),
         (misspell, "R3009", "BACKUP is damaged"),
         (escape, "R3009", "outside of db/"),
         (renew, "R3002", "was made by version 1 of pico"),

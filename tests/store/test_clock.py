@@ -1,6 +1,7 @@
 """Clocks fire in order and on time; identifiers have their form and repeat only when asked to."""
 
 import re
+import time
 from collections.abc import Callable
 
 import pytest
@@ -105,6 +106,21 @@ def test_real_clock_waits_again_when_woken_early() -> None:
     loop.later[1][1]()
     assert seen == []
     assert loop.cancelled == 1
+
+
+def test_what_is_called_after_a_while_does_not_care_what_the_time_is_called(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = FakeLoop()
+    clock = RealClock(loop.soon.append, loop.call_later)
+    seen: list[int] = []
+    clock.call_after(1500, lambda: seen.append(1))
+    # Somebody sets the clock back by a day.
+    earlier_ns = time.time_ns() - 86_400_000_000_000
+    monkeypatch.setattr(time, "time_ns", lambda: earlier_ns)
+    (seconds, fn) = loop.later.pop()
+    fn()
+    assert (seconds, seen, loop.later) == (1.5, [1], [])
 
 
 def test_real_clock_call_soon_goes_to_the_loop() -> None:

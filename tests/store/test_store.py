@@ -438,3 +438,18 @@ def test_rocks_damaged_database_is_told(tmp_path: Path, loop: Loop, name: str) -
     with pytest.raises(Fault, match=str(tmp_path)) as caught:
         RocksStore(tmp_path, loop.deliver)
     assert caught.value.code in ("R3005", "R3006")
+
+
+def test_rocks_damaged_block_is_told(tmp_path: Path, loop: Loop) -> None:
+    store = RocksStore(tmp_path, loop.deliver)
+    filled(store)
+    store.close()
+    RocksStore(tmp_path, loop.deliver).close()  # Opening it writes the log out, to a table.
+    tables = list(tmp_path.glob("*.sst"))
+    assert tables
+    for table in tables:
+        content = table.read_bytes()
+        table.write_bytes(bytes(byte ^ 0x55 for byte in content[:-60]) + content[-60:])
+    with pytest.raises(Fault, match="is damaged: Corruption") as caught:
+        RocksStore(tmp_path, loop.deliver)
+    assert caught.value.code == "R3006"
