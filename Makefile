@@ -59,10 +59,11 @@ clean:
 	find . -name __pycache__ -not -path './.venv*' -prune -exec rm -rf {} +
 
 # The build tools are pinned like everything else, so they come from the environment itself.
+# What krlc imports is among them: the build compiles the system rulesets.
 define set-up
 $(PYTHON) -m venv --clear $(@D)
 $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-    setuptools cython lark msgspec
+    setuptools cython google-re2 lark msgspec regress tqdm
 $(@D)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
     --no-build-isolation -e '.$(1)'
 touch $@

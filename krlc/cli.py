@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -243,6 +244,11 @@ def _explain(options: argparse.Namespace) -> int:
 
     text = explain(options.code)
     if text is None:
+        if re.fullmatch(r"[Rr]\d{4}", options.code):
+            raise _UsageError(
+                f"{options.code.upper()} is a code of the engine, whose messages say what to do; "
+                "krlc explains codes that begin with K"
+            )
         near = nearest_code(options.code)
         raise _UsageError(f"there is no code {options.code}; the nearest is {near}")
     sys.stdout.write(text)

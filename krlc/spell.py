@@ -46,7 +46,8 @@ def nearest(word: str, words: Iterable[str]) -> str | None:
         if candidate == word or len(candidate) > WORD_LENGTH_MAX:
             continue
         d = distance(folded, candidate.lower(), limit)
-        if d < best_distance and d < len(candidate):
+        # With every letter changed it would be another word.
+        if d < best_distance and d < min(len(word), len(candidate)):
             best, best_distance = candidate, d
     return best
 

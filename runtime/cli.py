@@ -88,9 +88,9 @@ def _version_or_help(parser: argparse.ArgumentParser) -> Callable[[argparse.Name
         if not options.version:
             parser.print_help(sys.stderr)
             return EXIT_USAGE
-        from runtime.server import engine_version
+        from runtime.compiler import COMPILER_VERSION
 
-        print(f"pico {engine_version()}")
+        print(f"pico {COMPILER_VERSION}")
         return EXIT_OK
 
     return run

@@ -9,6 +9,7 @@ here and nowhere else. An ECI is a capability: `shown_eci` is the only form that
 Not here: compile-time diagnostics (K-codes live in krlc).
 """
 
+import re
 from typing import NamedTuple
 
 
@@ -97,7 +98,8 @@ CODES: dict[str, Code] = {
         "administration needs the token",
         401,
         "Deploying and looking into an engine need its admin token; none or a wrong one came.",
-        "send `Authorization: Bearer <token>`; the token is in admin.token in the data folder",
+        "send `Authorization: Bearer <token>`, or set PICO_TOKEN for `pico`; the token is in "
+        "admin.token in the data folder",
         "no_token",
     ),
     "R1011": Code(
@@ -290,6 +292,20 @@ CODES: dict[str, Code] = {
         "see the message for the argument and what it should be",
         "argument",
     ),
+    "R2019": Code(
+        "no event before the pico is there",
+        500,
+        "A rule wants an event evaluated by a pico that comes into being when its own turn ends.",
+        "send the event with event:send: it arrives right behind",
+        "pico_not_there_yet",
+    ),
+    "R2020": Code(
+        "no such pico type",
+        404,
+        "A child was to be made of a type that no deployed bundle declares.",
+        "deploy the bundle that declares it (`krlc build … NAME.picotype.json`), or name another",
+        "no_type",
+    ),
     # R3: the store.
     "R3001": Code(
         "data folder in use",
@@ -339,6 +355,27 @@ CODES: dict[str, Code] = {
         "The engine was told to stop and accepts nothing new.",
         "send again when it is back; what was acknowledged will be done",
         "stopping",
+    ),
+    "R3008": Code(
+        "it is there already",
+        409,
+        "A pico, a channel or a folder that is to be made exists already, so nothing was done.",
+        "see the message for what is in the way, and choose another place or remove that",
+        "exists",
+    ),
+    "R3009": Code(
+        "backup or archive refused",
+        422,
+        "A file is no backup or archive, or not what it was when it was made.",
+        "take another copy of it; what the message names was changed or cut off",
+        "archive",
+    ),
+    "R3010": Code(
+        "the system rulesets are missing",
+        500,
+        "This installation has no bundle of system rulesets, which its build step makes.",
+        "install it again; in a source tree, `make rulesets` makes the bundle",
+        "incomplete",
     ),
     # R4: limits.
     "R4001": Code(
@@ -486,6 +523,55 @@ CODES: dict[str, Code] = {
         "greet at once, send frames whole, take the answers, and ping when there is nothing to say",
         "connection_time",
     ),
+    "R4021": Code(
+        "waited too long",
+        504,
+        "A rule or function waited for something longer than the bound.",
+        "see why the other side is slow; what was asked may still happen there",
+        "wait_time",
+    ),
+    "R4022": Code(
+        "too many turns waiting",
+        503,
+        "So many turns wait for other picos or servers that no further one may.",
+        "come back later; give slow servers a shorter time",
+        "waiting_turns",
+    ),
+    "R4023": Code(
+        "import too large",
+        413,
+        "An archive holds more channels, timers and waiting events than become visible at once.",
+        "export its subtrees one by one, and import them under their parent in the same way",
+        "import_size",
+    ),
+    "R4024": Code(
+        "ran for too long",
+        500,
+        "A rule, a query or all rules of a turn together used up their running time.",
+        "do less in one event or query; a rule can raise or schedule an event for the rest",
+        "running_time",
+    ),
+    "R4025": Code(
+        "too much memory",
+        500,
+        "The process grew by more than its bound while one rule or query ran.",
+        "keep less at once: work through large collections piece by piece",
+        "running_memory",
+    ),
+    "R4030": Code(
+        "answer of a server too large",
+        500,
+        "The response to an http: request exceeds its bound.",
+        "ask for less at once, for example page by page",
+        "response_size",
+    ),
+    "R4026": Code(
+        "too many listeners",
+        429,
+        "As many clients follow what happens in this engine as it allows.",
+        "end another `pico log --follow`, or look with `pico log` now and then",
+        "listeners",
+    ),
     # R5: delivery.
     "R5001": Code(
         "not delivered",
@@ -528,6 +614,20 @@ CODES: dict[str, Code] = {
         "The address and port that the engine should listen at cannot be had.",
         "choose another port with --port, or another address with --host",
         "listen",
+    ),
+    "R5007": Code(
+        "no way to HTTP servers",
+        500,
+        "This engine was started without anything that could carry http: requests.",
+        "run the ruleset in `pico serve`, or give the engine a `web`",
+        "no_web",
+    ),
+    "R5008": Code(
+        "answer of a server not usable",
+        502,
+        "What came back for an http: request is no HTTP response, or redirects without end.",
+        "check the address, and what its server says to `curl -v`",
+        "broken_response",
     ),
     # R9: ours.
     "R9001": Code(
@@ -600,6 +700,15 @@ class Fault(Exception):  # noqa: N818 - a fault is what KRL calls it; R-codes na
 def shown_eci(eci: str) -> str:
     """An ECI as a log may show it: enough to tell two apart, too little to use."""
     return eci[:6] + "…"
+
+
+# What is made as our ECIs are; pico ids and event ids look the same, and are shortened with them.
+_LIKE_ECI = re.compile(r"\bc[0-9a-z]{27}\b")
+
+
+def without_ecis(text: str) -> str:
+    """A text in which whatever may be an ECI is shortened, for logs."""
+    return _LIKE_ECI.sub(lambda found: shown_eci(found[0]), text)
 
 
 def unknown_eci(eci: str) -> Fault:

@@ -102,12 +102,7 @@ class History:
 
         Cost: hot; one tuple. All the rest is done for a group of turns.
         """
-        event = turn.event
-        assert event is not None
-        attrs = event.attrs
-        if "_headers" in attrs:
-            attrs = {name: value for name, value in attrs.items() if name != "_headers"}
-        record = (turn.id, event.time_ms, event.eci, event.domain, event.name, attrs, turn.notes)
+        record = turn.record()
         pico_id = turn.pico.id
         group = self._groups.get(pico_id)
         if group is None:
@@ -300,11 +295,12 @@ def logs_of(entries: Sequence[Entry]) -> list[Entry]:
         for happening in (entry, *entry["raised"]):
             for said in (said for rule in happening["rules"] for said in rule.get("logs", ())):
                 place = {"time_ms": entry["time_ms"], "txnId": entry["eid"], "rid": said["rid"]}
-                found.append({"level": said["level"], **place, "msg": _said(said)})
+                found.append({"level": said["level"], **place, "msg": words_of(said)})
     return found
 
 
-def _said(said: Entry) -> Any:
+def words_of(said: Entry) -> Any:
+    """What a rule logged: a value, or for klog the message and the value as text."""
     text: str = said["text"]
     if said["level"] != "klog":
         with suppress(msgspec.DecodeError):

@@ -123,7 +123,7 @@ class Asked:
         if text is None:
             return default
         if not text.isdecimal() or len(text) > 9:
-            raise Fault("R1013", f"the parameter {name} is a number, not {text[:40]!r}")
+            raise Fault("R1013", f"the parameter {name} is a whole number, not {text[:40]!r}")
         return int(text)
 
     def body(self) -> bytes:

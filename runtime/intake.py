@@ -166,12 +166,17 @@ class Intake:
         self._enqueue(pico, item)
 
     def install(
-        self, eci: str, module: Module, url: str, config: dict[str, Any], done: Done
+        self, eci: str, module: Module, url: str, config: dict[str, Any] | None, done: Done
     ) -> None:
-        """Install a loaded ruleset on the pico of a channel; `done` gets the rid or a Fault."""
+        """Install a loaded ruleset on the pico of a channel; `done` gets the rid or a Fault.
+
+        Without a configuration one that is installed already keeps its own.
+        """
 
         def task(turn: Turn) -> str:
-            install(turn, module, url, config)
+            old = turn.now().install(module.rid)
+            kept = {} if old is None else old.config
+            install(turn, module, url, kept if config is None else config)
             tell_installed(turn, module.rid)
             return module.rid
 

@@ -240,6 +240,7 @@ class Engine:
     ) -> dict[str, Any]:
         """Install a ruleset on the pico of a channel, from a URL, a text or a bundle.
 
+        Without a configuration one that is installed already keeps its own.
         Shapes: {rid, url, hash, eci}; for a bundle of several rulesets those of the last one, with
         all of them under `rulesets`. With pico types their names under `types`: rulesets that only
         their children have are made known, not installed; the four are null if none is left.
@@ -249,7 +250,7 @@ class Engine:
         core = self.core
         done_list = []
         for module, where in found.rulesets:
-            rid = await self._await(partial(core.install, eci, module, where, config or {}))
+            rid = await self._await(partial(core.install, eci, module, where, config))
             done_list.append({"rid": rid, "url": where, "hash": module.hash, "eci": eci})
             observe.installed(rid, shown_url(where), module.hash)
         await self._durable()

@@ -314,6 +314,89 @@ call_depth_max = _limit(
     "R4010",
 )
 
+# --- Waiting --------------------------------------------------------------------------------------
+
+turns_suspended_max = _limit(
+    "turns_suspended_max",
+    2_000,
+    "turns that wait at the same time",
+    "each keeps a stack of its own, some tens of kilobytes",
+    "R4022",
+)
+turn_wait_ms = _limit(
+    "turn_wait_ms",
+    60_000,
+    "milliseconds that one call may wait for another pico or a ruleset",
+    "twice what people wait for a page; a pico that waits runs nothing else",
+    "R4021",
+)
+workers_idle_max = _limit(
+    "workers_idle_max",
+    64,
+    "greenlets kept for further turns",
+    "making one costs some microseconds, keeping one some kilobytes",
+    "none: the greenlet ends",
+)
+turns_stop_ms = _limit(
+    "turns_stop_ms",
+    10_000,
+    "milliseconds that waiting turns get when the engine stops",
+    "as open requests get; accepted events run again after the next start",
+    "R3007",
+)
+
+# --- Running --------------------------------------------------------------------------------------
+
+work_between_looks = _limit(
+    "work_between_looks",
+    256,
+    "calls, rounds of loops, or pieces of 4 kB, before a turn looks at the clock",
+    "most turns never look; a count takes some microseconds at most, so the others do in time",
+    "none: the turn looks at the clock",
+)
+work_piece_bytes = _limit(
+    "work_piece_bytes",
+    4_096,
+    "bytes of a large value that count like one call",
+    "making or reading them takes about as long as a call of a function",
+    "none: the turn looks at the clock sooner",
+)
+work_large_bytes = _limit(
+    "work_large_bytes",
+    65_536,
+    "bytes from which on a value counts as work",
+    "smaller ones take less time than counting them is worth",
+    "none: the turn looks at the clock sooner",
+)
+turn_yield_ms = _limit(
+    "turn_yield_ms",
+    2,
+    "milliseconds of running after which a turn lets others run",
+    "some hundred ordinary turns fit between, so one long turn does not show in their waiting",
+    "none: the turn goes on in the next round",
+)
+rule_time_ms = _limit(
+    "rule_time_ms",
+    1_000,
+    "milliseconds of running of one rule with all its rounds, or of one query",
+    "a thousand times what a rule takes; its caller waits for it, and so do the pico's events",
+    "R4024",
+)
+turn_time_ms = _limit(
+    "turn_time_ms",
+    10_000,
+    "milliseconds of running of all rules of one turn",
+    "ten rules at their own bound; longer work belongs into several events",
+    "R4024",
+)
+rule_memory_bytes_max = _limit(
+    "rule_memory_bytes_max",
+    256 << 20,
+    "bytes by which the process grows while one rule runs",
+    "sixteen of the largest values; what a rule holds lives beside everything else of the engine",
+    "R4025",
+)
+
 # --- Timers ---------------------------------------------------------------------------------------
 
 timers_per_turn_max = _limit(
@@ -462,12 +545,47 @@ history_notes_max = _limit(
     "the beginning of an endless chain of raised events shows where it comes from",
     "none: later ones are dropped",
 )
+history_logs_ms = _limit(
+    "history_logs_ms",
+    12 * 3_600_000,
+    "milliseconds that ctx:logs reaches back",
+    "as in the Node engine",
+    "none: older ones are for `pico log`",
+)
 history_shown_max = _limit(
     "history_shown_max",
     10_000,
     "entries in one answer",
     "an answer is one piece of JSON in memory",
     "R1013",
+)
+history_said_characters_max = _limit(
+    "history_said_characters_max",
+    1_000,
+    "characters of what a log statement said",
+    "a line for people; the value itself is where the rule got it from",
+    "none: the rest is cut off",
+)
+live_entries_max = _limit(
+    "live_entries_max",
+    1_000,
+    "entries that wait for one who listens to what happens",
+    "a second of a busy engine; who is slower sees how many were left out",
+    "none: the oldest are dropped, and counted",
+)
+live_bytes_max = _limit(
+    "live_bytes_max",
+    4 << 20,
+    "bytes of entries that wait for one who listens to what happens",
+    "many listeners must not fill memory",
+    "none: the oldest are dropped, and counted",
+)
+live_listeners_max = _limit(
+    "live_listeners_max",
+    64,
+    "listeners of one engine",
+    "each turn is shown to each of them; more than people have windows",
+    "R4026",
 )
 
 # --- Rulesets -------------------------------------------------------------------------------------
@@ -517,6 +635,13 @@ dead_letters_max = _limit(
     "they are for people to look at; the oldest are dropped",
     "none: the oldest letter is dropped",
 )
+pico_types_max = _limit(
+    "pico_types_max",
+    1_000,
+    "types in one bundle",
+    "far more than an application has",
+    "R2008",
+)
 inbox_mark_every = _limit(
     "inbox_mark_every",
     1_000,
@@ -553,6 +678,13 @@ outbox_host_flying_max = _limit(
     1_000,
     "events under way to one host",
     "they are in memory; a host that does not answer must not take all of it",
+    "none: the next one waits for an answer",
+)
+outbox_host_asked_max = _limit(
+    "outbox_host_asked_max",
+    16,
+    "events under way to one host that takes one of a pair at a time",
+    "each is a request over HTTP; connections must be left to rules that ask for something",
     "none: the next one waits for an answer",
 )
 outbox_host_bytes_max = _limit(
@@ -605,6 +737,103 @@ address_characters_max = _limit(
     "R5001",
 )
 
+# --- Requests to HTTP servers ---------------------------------------------------------------------
+
+web_connect_seconds_max = _limit(
+    "web_connect_seconds_max",
+    10,
+    "seconds to find a server's address and connect to it",
+    "a server that is up answers within one",
+    "R5003",
+)
+web_request_seconds_max = _limit(
+    "web_request_seconds_max",
+    30,
+    "seconds for a whole request, redirects included",
+    "the pico of a rule that waits runs nothing else; below what any turn may wait",
+    "R5003",
+)
+web_body_bytes_max = _limit(
+    "web_body_bytes_max",
+    4 << 20,
+    "bytes of a response's body, decompressed",
+    "what an entity variable can hold in one row; many requests are under way at once",
+    "R4030",
+)
+web_redirects_max = _limit(
+    "web_redirects_max",
+    20,
+    "redirects that one request follows",
+    "what browsers and the reference follow",
+    "R5008",
+)
+web_connections_max = _limit(
+    "web_connections_max",
+    200,
+    "connections to HTTP servers",
+    "each may be reading a response of the largest size",
+    "none: the request waits for another to end, within its own time",
+)
+web_host_connections_max = _limit(
+    "web_host_connections_max",
+    32,
+    "connections to one HTTP server",
+    "a server that is slow must not take all of them; more would look like an attack",
+    "none: as above",
+)
+errands_flying_max = _limit(
+    "errands_flying_max",
+    64,
+    "requests with `autosend` under way at the same time",
+    "they must leave connections to rules that wait for their answers",
+    "none: the others wait in the store",
+)
+errands_waiting_max = _limit(
+    "errands_waiting_max",
+    10_000,
+    "requests with `autosend` that have not ended",
+    "as many as events may wait for one channel of another engine",
+    "R5002",
+)
+
+# --- Connections to other engines -----------------------------------------------------------------
+
+peer_connect_seconds_max = _limit(
+    "peer_connect_seconds_max",
+    10,
+    "seconds for a connection to another engine and its welcome",
+    "a host that drops packets must not hold up what else could be tried",
+    "R5004",
+)
+peer_silence_seconds_max = _limit(
+    "peer_silence_seconds_max",
+    20,
+    "seconds without a byte from another engine, which is asked to show itself after the half",
+    "what was cut off without a word is noticed before events count as unanswered",
+    "R5004",
+)
+peer_idle_seconds_max = _limit(
+    "peer_idle_seconds_max",
+    60,
+    "seconds that a connection to another engine is kept without an event",
+    "the next event opens one again; the other side keeps silent ones for five minutes",
+    "none: the connection is closed",
+)
+peer_frames_retry_seconds = _limit(
+    "peer_frames_retry_seconds",
+    300,
+    "seconds of HTTP to an engine whose channel port could not be reached",
+    "a wall between does not go away soon, and HTTP does the same work meanwhile",
+    "none: events go over HTTP",
+)
+peers_known_max = _limit(
+    "peers_known_max",
+    1_000,
+    "other engines that something is known about",
+    "all of it can be found out again with one event",
+    "none: the one that was used longest ago is forgotten",
+)
+
 # --- Entity variables -----------------------------------------------------------------------------
 
 entity_bytes_max = _limit(
@@ -648,4 +877,49 @@ entity_chunk_bytes = _limit(
     "bytes, estimated; what a chunk should have at most, unless one element is larger",
     "large elements make small chunks, so that appending writes little",
     "none: chunks have fewer elements",
+)
+
+# --- Operating ------------------------------------------------------------------------------------
+
+doctor_findings_max = _limit(
+    "doctor_findings_max",
+    100,
+    "findings of one check that are listed",
+    "one lost file damages thousands of records in the same way; nobody reads more",
+    "none: the others are counted",
+)
+archive_blob_bytes_max = _limit(
+    "archive_blob_bytes_max",
+    80 << 20,
+    "bytes of one part of an archive, unpacked",
+    "four bytes for each character of the largest value, and room for what is around it",
+    "R3009",
+)
+archive_manifest_bytes_max = _limit(
+    "archive_manifest_bytes_max",
+    64 << 20,
+    "bytes of an archive's list of contents",
+    "a hundred thousand picos; it is held in memory",
+    "R3009",
+)
+archive_part_bytes = _limit(
+    "archive_part_bytes",
+    1 << 20,
+    "bytes of variables, timers or events that make one part of an archive",
+    "large enough to be few, small enough to be read and written in one step of the loop",
+    "none: the next part begins",
+)
+import_rows_max = _limit(
+    "import_rows_max",
+    1_000_000,
+    "channels, timers and waiting events of one import",
+    "they become visible in one batch, which is in memory",
+    "R4023",
+)
+log_faults_told_max = _limit(
+    "log_faults_told_max",
+    1_000,
+    "kinds of faults (ruleset, rule, line, code) of which the first is logged",
+    "a rule that fails on every event must not fill the log; `pico log` and the metrics have all",
+    "none: further kinds are only in the history",
 )

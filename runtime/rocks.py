@@ -345,12 +345,13 @@ def _open(path: str, options: Any) -> Any:
         raise Fault("R3005", f"the folder {path} cannot be used: {error.strerror}") from error
     except Exception as error:
         text = str(error)
-        if "lock" in text.lower():
+        # A damaged block is a word with "lock" in it, so the file LOCK is what is looked for.
+        if "Corruption" in text:
+            raise Fault("R3006", f"the database in {path} is damaged: {text}") from error
+        if f"{path}/LOCK: " in text:
             raise Fault("R3001", f"another engine has the folder {path} open") from error
         if _is_disk_full(text):
             raise Fault("R3004", f"no space is left for {path}") from error
-        if "Corruption" in text:
-            raise Fault("R3006", f"the database in {path} is damaged: {text}") from error
         raise Fault("R3005", f"the folder {path} cannot be used: {text}") from error
 
 

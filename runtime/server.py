@@ -14,22 +14,30 @@ import errno
 import gc
 import logging
 import os
+import secrets
 import signal
 import socket
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from urllib.parse import quote
 
-from runtime import channel_server, limits
+from runtime import limits, observe
+from runtime.admin_api import Metrics
+from runtime.channel_live import Listen
 from runtime.channel_server import Channels
+from runtime.compiler import COMPILER_VERSION
 from runtime.errors import Fault
 from runtime.home import Home
 from runtime.http_api import Api, EngineFace
 from runtime.http_wire import Connections
+from runtime.ports import Hosted
+from runtime.system import announce_start
+
+if TYPE_CHECKING:
+    from runtime.engine import Core
 
 _log = logging.getLogger("pico.server")
 
@@ -42,7 +50,9 @@ class ServeSettings(NamedTuple):
     """What `pico serve` was asked for. `base_url` "" means the address it listens at.
 
     Channels are served at `channel_port` unless it is None, and at `channel_socket` unless it is
-    ""; with `trust_time` every client may say when its events happened.
+    ""; with `trust_time` every client may say when its events happened. `allow_hosts` are servers
+    that rulesets may reach although they are not public, `rulesets_from` places from which rules
+    may have rulesets fetched.
     """
 
     home: str
@@ -56,6 +66,8 @@ class ServeSettings(NamedTuple):
     channel_port: int | None = None
     channel_socket: str = ""
     trust_time: bool = False
+    allow_hosts: tuple[str, ...] = ()
+    rulesets_from: tuple[str, ...] = ()
 
 
 class Running(NamedTuple):
@@ -68,11 +80,8 @@ class Running(NamedTuple):
 
 
 def engine_version() -> str:
-    """The version of this package."""
-    try:
-        return version("picos")
-    except PackageNotFoundError:
-        return "0"
+    """The version of this package, which is that of its compiler."""
+    return COMPILER_VERSION
 
 
 def bind(host: str, port: int, option: str = "--port") -> socket.socket:
@@ -161,6 +170,7 @@ class HttpServer:
     """The HTTP side of one engine."""
 
     def __init__(self, server: asyncio.Server, connections: Connections, url: str) -> None:
+        self._api = connections.api
         self._server = server
         self._connections = connections
         self.url = url
@@ -174,9 +184,19 @@ class HttpServer:
         *,
         token: str,
         compat_status: bool = False,
+        channel: str = "",
     ) -> "HttpServer":
-        """Listen on a bound socket, and answer for the engine."""
-        api = Api(engine, token=token, version=engine_version(), compat_status=compat_status)
+        """Listen on a bound socket, and answer for the engine.
+
+        `channel` is what other engines are told: the port that takes frames, and the engine's id.
+        """
+        api = Api(
+            engine,
+            token=token,
+            version=engine_version(),
+            compat_status=compat_status,
+            channel=channel,
+        )
         loop = asyncio.get_running_loop()
         connections = Connections(api, loop)
         url = shown_url(bound, host)
@@ -188,10 +208,30 @@ class HttpServer:
         self._server.close()
         await self._connections.stop(seconds)
 
+    def serve_metrics(self, core: "Core", token: str, channels: "ChannelServer") -> None:
+        """Answer /metrics for who has this token, or the admin token."""
+        from runtime.metrics import exposition
+
+        def text() -> str:
+            return exposition(
+                core,
+                engine_version(),
+                {"http": len(self._connections.open), "channel": channels.connections_open},
+            )
+
+        self._api.metrics = Metrics(token, text)
+
     def hurry(self) -> None:
         """Cut off what a `stop` under way still waits for."""
         for connection in list(self._connections.open):
             connection.abort()
+
+
+class ChannelFace(Hosted, Protocol):
+    """What channels need of an engine."""
+
+    @property
+    def listen(self) -> Listen: ...
 
 
 class ChannelServer:
@@ -204,17 +244,25 @@ class ChannelServer:
     @classmethod
     async def start(
         cls,
-        engine: channel_server.EngineFace,
+        engine: ChannelFace,
         sockets: list[socket.socket],
         host: str,
         *,
         token: str,
         trust_time: bool = False,
+        ident: str = "",
     ) -> "ChannelServer":
         """Listen on bound sockets, and answer for the engine."""
         loop = asyncio.get_running_loop()
         version = f"picos {engine_version()}"
-        channels = Channels(engine, loop, token=token, version=version, trusts_time=trust_time)
+        channels = Channels(
+            *(engine.core, loop),
+            token=token,
+            version=version,
+            trusts_time=trust_time,
+            ident=ident,
+            listen=engine.listen,
+        )
         urls = tuple(_channel_url(bound, host) for bound in sockets)
         for bound in sockets:
             if bound.family == socket.AF_UNIX:
@@ -226,6 +274,11 @@ class ChannelServer:
                     await loop.create_server(channels.make, sock=bound, backlog=_BACKLOG)
                 )
         return cls(channels, urls)
+
+    @property
+    def connections_open(self) -> int:
+        """How many clients are connected."""
+        return len(self._channels.open)
 
     async def stop(self, seconds: float = limits.channel_stop_seconds_max) -> None:
         """Take no new requests, let open ones finish, close all in the given time."""
@@ -263,30 +316,38 @@ async def serve(settings: ServeSettings, on_ready: Callable[[Running], object]) 
         base_url = settings.base_url or shown_url(bound, settings.host)
         home = Home.open(settings.home)
         held.callback(home.close)
+        home.sweep()
         async with Engine.open(
             home.path,
             durability=settings.durability,
             memory_bytes=settings.memory_bytes,
             host=base_url,
             history=settings.history,
+            allow_hosts=settings.allow_hosts,
+            rulesets_from=settings.rulesets_from,
         ) as engine:
             engine.core.on_failure = _log_failure
-            host, token = settings.host, home.token
             try:
-                server = await HttpServer.start(
-                    engine, bound, host, token=token, compat_status=settings.compat_status
-                )
-                servers.append(server)
+                # Frames first: HTTP says where they are taken, and by which engine.
+                ident = secrets.token_hex(8)
                 channels = await ChannelServer.start(
-                    engine, channel_sockets, host, token=token, trust_time=settings.trust_time
+                    *(engine, channel_sockets, settings.host),
+                    token=home.token,
+                    trust_time=settings.trust_time,
+                    ident=ident,
                 )
                 servers.append(channels)
+                server = await HttpServer.start(
+                    *(engine, bound, settings.host),
+                    token=home.token,
+                    compat_status=settings.compat_status,
+                    channel=_told_channel(channel_sockets, ident),
+                )
+                servers.append(server)
+                server.serve_metrics(engine.core, home.metrics_token, channels)
                 home.announce(server.url, channels.urls)
-                # What is there now stays; the collector need not look at it again. Events leave
-                # no cycles behind, so it may look rarely: 15 to 30 % of the CPU of small events.
-                gc.collect()
-                gc.freeze()
-                gc.set_threshold(50_000, 20, 50)
+                announce_start(engine.core)
+                _settle_memory()
                 on_ready(Running(server.url, home, engine.root_eci, channels.urls))
                 await stopping.wait()
             finally:
@@ -294,6 +355,17 @@ async def serve(settings: ServeSettings, on_ready: Callable[[Running], object]) 
         failure = engine.core.committer.failure
         if failure is not None:
             raise failure
+        observe.ended()
+
+
+def _settle_memory() -> None:
+    """Have the collector look rarely, and never at what is there now.
+
+    Events leave no cycles behind, and its looks take 15 to 30 % of the CPU of small ones.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 50)
 
 
 def _bind_channels(settings: ServeSettings, held: ExitStack) -> list[socket.socket]:
@@ -308,6 +380,12 @@ def _bind_channels(settings: ServeSettings, held: ExitStack) -> list[socket.sock
         held.callback(sockets[-1].close)
         held.callback(path.unlink, missing_ok=True)
     return sockets
+
+
+def _told_channel(sockets: list[socket.socket], ident: str) -> str:
+    """What other engines are told over HTTP: the port that takes frames, and who is there."""
+    ports = [one.getsockname()[1] for one in sockets if one.family != socket.AF_UNIX]
+    return f"{ports[0]} {ident}" if ports else ""
 
 
 def _log_failure(fault: Fault) -> None:

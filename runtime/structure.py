@@ -18,7 +18,9 @@ from runtime.kinds import text
 from runtime.layer import Layer
 from runtime.module import Module, fault_line, to_fault
 from runtime.pico import Install, Pico, Structure
-from runtime.turn import Turn
+from runtime.turn import Send, Turn
+
+WRANGLER = "io.picolabs.wrangler"
 
 
 def _channels(turn: Turn) -> Layer[Channel]:
@@ -149,6 +151,13 @@ def install(turn: Turn, module: Module, url: str, config: Any) -> None:
     _check_uses(module, installs)
     turn.change(_with(now, installs=installs))
     _evaluate(turn, turn.pico, turn.view.contexts, new)
+
+
+def tell_installed(turn: Turn, rid: str) -> None:
+    """Tell the pico's rules of an installation by the owner, as wrangler tells of its own."""
+    if turn.now().install(WRANGLER) is not None:
+        own, eid = turn.pico.id, turn.world.ids.eid()
+        turn.send(Send(own, "wrangler", "ruleset_installed", {"rids": [rid]}, eid, None))
 
 
 def _with_install(installs: tuple[Install, ...], new: Install) -> tuple[Install, ...]:

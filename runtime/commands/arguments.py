@@ -21,6 +21,8 @@ EXIT_CODES = (
     "3 the engine cannot start or cannot be reached"
 )
 _INTEGER_MAX = 1 << 53
+# More than this, some systems cannot wait for a socket.
+_SECONDS_MAX = 1_000_000
 
 
 class UsageError(Exception):
@@ -57,7 +59,7 @@ def add_client(
     parser.add_argument("--port", type=port, help="the engine's port on this machine")
     parser.add_argument(
         "--timeout",
-        type=float,
+        type=seconds,
         default=timeout_s,
         metavar="SECONDS",
         help=f"wait so long ({timeout_s:g})",
@@ -71,6 +73,18 @@ def port(text: str) -> int:
     if text.isdecimal() and int(text) < 65536:
         return int(text)
     raise argparse.ArgumentTypeError(f"a port is a number from 0 to 65535, not {text!r}")
+
+
+def seconds(text: str) -> float:
+    """A time to wait, or an error for argparse."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    if 0 < found <= _SECONDS_MAX:
+        return found
+    message = f"a number of seconds, more than 0 and at most {_SECONDS_MAX:,}, not {text!r}"
+    raise argparse.ArgumentTypeError(message)
 
 
 # ---------------------------------------------------------------------------------- the values
@@ -163,5 +177,9 @@ def complain(options: argparse.Namespace, answer: dict[str, Any]) -> None:
         rule = f" in rule {fault['rule']}" if "rule" in fault else ""
         text = str(fault.get("error") or "the engine gave no reason").removeprefix("Error: ")
         print(f"{place + ': ' if place else ''}error{code}{rule}: {text}", file=sys.stderr)
-    if answer.get("hint"):
-        print(f"   = hint: {answer['hint']}", file=sys.stderr)
+    hint = str(answer.get("hint") or "").rstrip("\n")
+    if "\n" in hint:
+        # What a compiler says has places and hints of its own.
+        print(f"\n{hint}", file=sys.stderr)
+    elif hint:
+        print(f"   = hint: {hint}", file=sys.stderr)

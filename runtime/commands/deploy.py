@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
     parser = add_client(commands, "deploy", says, "pico deploy counter.krl", _deploy)
     parser.add_argument("file", metavar="FILE|URL", help="a .krl file, a .krlb bundle, or a URL")
     parser.add_argument("--pico", metavar="ECI", default="root", help="on this pico (root)")
-    parser.add_argument("--config", metavar="JSON", help="the ruleset's configuration, a map")
+    parser.add_argument("--config", metavar="JSON", help="its configuration, a map (what it has)")
 
 
 def _deploy(options: argparse.Namespace) -> int:

@@ -36,8 +36,14 @@ def _add_log(commands: Any) -> None:
     says = "with --follow: where rules log this or worse, or fault"
     levels = ("error", "warn", "klog", "info", "debug")
     parser.add_argument("--level", choices=levels, metavar="L", help=f"{says}: {', '.join(levels)}")
-    parser.add_argument("--limit", type=int, default=20, metavar="N", help="so many (20)")
+    parser.add_argument("--limit", type=_limit, default=20, metavar="N", help="so many (20)")
     parser.add_argument("--whole", action="store_true", help="show ECIs in full")
+
+
+def _limit(text: str) -> int:
+    if text.isdecimal() and len(text) < 10 and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a whole number, 1 or more, not {text!r}")
 
 
 def _add_why(commands: Any) -> None:

@@ -65,7 +65,12 @@ def add(commands: Any) -> None:
         "https://example.com/krl/; https: for all public servers), not only from beside "
         "what you deployed; may be repeated",
     )
-    parser.add_argument("--base-url", default="", help="the public address, behind a proxy")
+    parser.add_argument(
+        "--base-url",
+        type=_base_url,
+        metavar="URL",
+        help="the public address, behind a proxy",
+    )
     parser.add_argument(
         "--compat-status", action="store_true", help="status 200 also for errors, as Node does"
     )
@@ -114,6 +119,21 @@ def _allowed_place(text: str) -> str:
         SourcePolicy([text])
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from None
+    return text
+
+
+def _base_url(text: str) -> str:
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(text)
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname)
+        is_whole = parts.port != 0 and not parts.query and not parts.fragment
+    except ValueError:
+        is_address = is_whole = False
+    if not is_address or not is_whole:
+        message = f"an address such as https://picos.example.com, not {text!r}"
+        raise argparse.ArgumentTypeError(message)
     return text
 
 
@@ -167,7 +187,7 @@ def _serve(options: argparse.Namespace) -> int:
         durability=options.durability,
         memory_bytes=options.memory,
         compat_status=options.compat_status,
-        base_url=options.base_url.rstrip("/"),
+        base_url=(options.base_url or "").rstrip("/"),
         history=options.history,
         channel_port=channel_port,
         channel_socket=options.channel_socket or "",

@@ -31,7 +31,9 @@ def _add_event(commands: Any) -> None:
     parser.add_argument("eci", metavar="ECI", help="the channel, or the word root")
     parser.add_argument("domain", metavar="DOMAIN")
     parser.add_argument("name", metavar="NAME")
-    parser.add_argument("pairs", metavar="ATTR=VALUE", nargs="*", help="JSON, or else text")
+    # The default is for argparse, which else says that there must be some.
+    says = "JSON, or else text"
+    parser.add_argument("pairs", metavar="ATTR=VALUE", nargs="*", default=[], help=says)
     parser.add_argument("--json-attrs", metavar="JSON", help="the attributes as a JSON map")
     parser.add_argument(
         "--async", dest="is_async", action="store_true", help="do not wait for the rules"
@@ -44,7 +46,8 @@ def _add_query(commands: Any) -> None:
     parser.add_argument("eci", metavar="ECI", help="the channel, or the word root")
     parser.add_argument("rid", metavar="RID")
     parser.add_argument("name", metavar="FUNCTION")
-    parser.add_argument("pairs", metavar="ARG=VALUE", nargs="*", help="JSON, or else text")
+    says = "JSON, or else text"
+    parser.add_argument("pairs", metavar="ARG=VALUE", nargs="*", default=[], help=says)
 
 
 def _event(options: argparse.Namespace) -> int:

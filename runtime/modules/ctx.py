@@ -13,9 +13,10 @@ from runtime.context import Context
 from runtime.dates import iso_text
 from runtime.errors import Fault, unknown_eci
 from runtime.history import logs_of
-from runtime.kinds import kind, text
+from runtime.kinds import kind, text, truth
 from runtime.limits import history_logs_ms, history_shown_max
 from runtime.modules.event import is_here, send
+from runtime.traces import traces_of
 from runtime.turn import Turn
 
 __all__ = [
@@ -129,16 +130,17 @@ def ctx_rulesets(cx: Context) -> list[Any]:
     return found
 
 
-def ctx_logs(cx: Context, *_: Any) -> list[Any]:
-    """`ctx:logs()`: what this pico's rules have logged in the last hours, oldest first.
+def ctx_logs(cx: Context, traced: Any = None, *_: Any) -> list[Any]:
+    """`ctx:logs(traced)`: what this pico's rules have logged in the last hours, oldest first.
 
-    Shapes: {level, time, txnId, rid, msg}.
+    With `traced` the events that it handled stand between, and which rules were selected.
+    Shapes: {level, time, txnId, rid, msg}; traced ones see traces.py.
     Source: stdlib reference 14; what functions log while a query runs is not among it.
     """
     world = _turn(cx).world
     since = world.clock.now_ms() - history_logs_ms
     entries = world.history.entries(cx.pico.id, since_ms=since, limit=history_shown_max)
-    logs = logs_of(entries)
+    logs = traces_of(entries) if truth(traced) else logs_of(entries)
     for said in logs:
         said["time"] = iso_text(said.pop("time_ms"))
     return logs

@@ -4,6 +4,7 @@ import asyncio
 import http.server
 import json
 import threading
+from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import pytest
 
 from runtime.cli import main
-from runtime.commands.arguments import parse_value
+from runtime.commands.arguments import complain, parse_value
 from runtime.errors import Fault
 from runtime.home import Home
 from tests.api.fake import FakeEngine, Served, start
@@ -310,7 +311,18 @@ ARGPARSE = [
     ["serve", "--allow-host", "http://x/"],
     ["event", "cA"],
     ["event", "cA", "d", "n", "--nope", "a=1"],
+    ["serve", "--base-url", "picos.example.com"],
+    ["serve", "--base-url", "http://"],
+    ["serve", "--base-url", "http://x:99999"],
+    ["serve", "--base-url", "https://x/?a=1"],
     ["show", "root", "more"],
+    ["show", "--timeout", "0"],
+    ["show", "--timeout", "-1"],
+    ["show", "--timeout", "nan"],
+    ["show", "--timeout", "soon"],
+    ["log", "--limit", "-1"],
+    ["log", "--limit", "0"],
+    ["log", "--limit", "some"],
     ["nope"],
 ]
 
@@ -321,6 +333,20 @@ def test_argparse_exits_with_2(capsys: pytest.CaptureFixture[str], argv: list[st
         main(argv)
     assert caught.value.code == 2
     assert "usage: pico" in capsys.readouterr().err
+
+
+def test_missing_arguments_are_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["event", "root", "counter"])
+    assert capsys.readouterr().err.endswith("arguments are required: NAME\n")
+
+
+def test_report_of_a_compiler_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    report = "a.krl:1:1: error K0415: no ruleset\n   |\n 1 | x\n   = more: krlc explain K0415\n\n"
+    answer = {"error": "Error: a.krl does not compile", "code": "R2007", "hint": report}
+    complain(Namespace(json=False), answer)
+    said = capsys.readouterr().err
+    assert said == f"error R2007: a.krl does not compile\n\n{report.rstrip()}\n"
 
 
 @pytest.mark.parametrize("command", ["serve", "deploy", "event", "query", "show"])

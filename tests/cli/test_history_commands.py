@@ -108,7 +108,6 @@ def test_nothing_known_is_said(engine: Engine, capsys: pytest.CaptureFixture[str
     ("argv", "code", "text"),
     [
         (["why", "root", "cNO"], 1, "error R1018: no event cNO is in the history of this pico"),
-        (["log", "--limit", "-1"], 1, "error R1013: the parameter limit is a number, not '-1'"),
     ],
 )
 def test_refusals(

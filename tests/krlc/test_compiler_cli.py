@@ -155,6 +155,9 @@ def test_cli_explain(capsys: pytest.CaptureFixture[str]) -> None:
         "",
         "krlc: there is no code K0310; the nearest is K0301\n",
     )
+    code, _, err = run(capsys, "explain", "r1001")
+    assert code == 2
+    assert err.startswith("krlc: R1001 is a code of the engine")
 
 
 def test_cli_standard_input(

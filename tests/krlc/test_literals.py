@@ -87,6 +87,12 @@ def test_spell_nearest(word: str, found: str | None) -> None:
     assert hint(word, WORDS) == ((f"did you mean `{found}`?",) if found else ())
 
 
+def test_spell_of_single_letters() -> None:
+    assert nearest("c", ["lc", "d", "cc"]) is None
+    assert nearest("C", ["lc", "c"]) == "c"
+    assert nearest("ab", ["abc"]) == "abc"
+
+
 @pytest.mark.parametrize(
     ("one", "other", "expected"),
     [("ab", "ba", 1), ("ab", "abc", 1), ("abc", "xyz", 3), ("", "a", 1)],

@@ -14,7 +14,7 @@ from runtime.bundle import BundledRuleset, read_bundle
 from runtime.errors import Fault
 from runtime.memory import MemoryStore
 from runtime.system import PACKED, SystemRulesets, adopt, announce_start, packed_rulesets
-from tests.harness.engine import TestEngine
+from tests.harness.engine import InlineCompiler, TestEngine
 from tests.harness.rulesets import compiled_rulesets, source_rulesets
 from tests.system.spy import heard, put_spy
 from tests.system.stage import PDS, UI, WRANGLER, Family
@@ -178,3 +178,33 @@ def test_an_engine_over_a_folder_has_them(tmp_path: Path) -> None:
     assert asyncio.run(rulesets(False)) == []
     assert asyncio.run(rulesets(None)) == ALL
     assert asyncio.run(rulesets(False)) == ALL
+
+
+def test_an_installation_by_the_owner_is_told_to_the_rules() -> None:
+    """Rulesets that open their channels on `wrangler:ruleset_installed` do so after a deploy."""
+    engine = TestEngine(system=True)
+    engine.run()
+    engine.install(
+        """ruleset door {
+          meta { shares told }
+          global { told = function() { ent:told } }
+          rule open { select when wrangler ruleset_installed where event:attrs{"rids"} >< meta:rid
+            fired { ent:told := event:attrs } }
+        }"""
+    )
+    engine.run()
+    assert engine.query("door", "told") == {"rids": ["door"]}
+
+
+def test_deploying_again_keeps_the_configuration_unless_another_is_given() -> None:
+    source = "ruleset place { meta { shares c } global { c = function() { ctx:rid_config } } }"
+
+    async def deploy() -> list[object]:
+        seen = []
+        async with runtime.Engine.open(compiler=InlineCompiler()) as engine:
+            for config in ({"at": "Provo"}, None, {"at": "Lehi"}, {}):
+                await engine.install(engine.root_eci, source=source, config=config)
+                seen.append(await engine.query(engine.root_eci, "place", "c"))
+        return seen
+
+    assert asyncio.run(deploy()) == [{"at": "Provo"}, {"at": "Provo"}, {"at": "Lehi"}, {}]

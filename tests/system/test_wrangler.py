@@ -277,7 +277,8 @@ def test_channel_and_ruleset_events_carry_what_was_made() -> None:
     put_spy(family, "wrangler:channel_created", "wrangler:ruleset_installed")
     family.tell("root", "wrangler", "new_channel_request", {"tags": ["A b"], **OPEN_POLICIES})
     family.tell("root", "wrangler", "install_ruleset_request", {"url": "mem:/app.krl", "n": 1})
-    made, installed = heard(family)
+    own, made, installed = heard(family)
+    assert own == {"event": "wrangler:ruleset_installed", "rids": ["spy"]}
     assert made["channel"]["id"] == family.eci("root", "a-b")
     assert made["tags"] == ["A b"]
     assert installed == {
