@@ -4,6 +4,7 @@
                                                      measure, print a table
     python -m bench compare BEFORE.json AFTER.json   what changed, as ratios
     python -m bench stored [--picos 1000,100000]     start-up against size
+    python -m bench beside [--picos 1000]            what picos feel of others that wait or do harm
     python -m bench instructions [--only W1]         instructions of the core per event
     python -m bench chart RESULT.json DIR            charts of a result
     python -m bench peers [FOLDER]                   install what ours is measured beside
@@ -22,7 +23,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bench import charts, instructions, others, report, served
+import uvloop
+
+from bench import beside, charts, instructions, others, report, served
 from bench.cases import CASES, Case, Measured
 from bench.measure import WrongAnswer
 from bench.peer import default_folder
@@ -39,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands; the exit code."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     commands = {"compare": _compare, "stored": _stored, "peers": _peers}
-    commands |= {"instructions": _instructions, "chart": _chart}
+    commands |= {"instructions": _instructions, "chart": _chart, "beside": _beside}
     try:
         if given and given[0] in commands:
             return commands[given[0]](given[1:])
@@ -209,6 +212,23 @@ def _stored(arguments: list[str]) -> int:
     rows = [_start_row(count, options.repeat, options.home, peers) for count in counts]
     known["load"].append(round(os.getloadavg()[0], 1))
     _give(report.Result(known, [], rows), options)
+    return 0
+
+
+def _beside(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench beside",
+        description="Latency of events to other picos beside some that wait or do harm.",
+    )
+    parser.add_argument("--picos", type=int, default=1000, metavar="N", help="the others (1,000)")
+    parser.add_argument("--seconds", type=float, default=6.0, metavar="S", help="for each row (6)")
+    parser.add_argument("--home", type=Path, metavar="DIR", help="a folder on the disk to be used")
+    options = parser.parse_args(arguments)
+    if options.picos < 1 or not options.seconds > 0:
+        parser.error("--picos is at least 1, and --seconds more than 0")
+    with TemporaryDirectory(prefix="bench-", dir=options.home) as folder:
+        rows = uvloop.run(beside.measure(options.picos, options.seconds, Path(folder)))
+    print(beside.table(rows))
     return 0
 
 

@@ -13,7 +13,7 @@ import math
 import resource
 import sys
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from time import perf_counter_ns, process_time_ns, time_ns
 from typing import Any
@@ -94,8 +94,8 @@ async def measure(subject: Subject, count: int, flight: int) -> Sample:
         count,
         count / wall * 1e9,
         cpu / count / 1000,
-        _part(ordered, 0.5) / 1000,
-        _part(ordered, 0.99) / 1000,
+        percentile(ordered, 0.5) / 1000,
+        percentile(ordered, 0.99) / 1000,
         resident_mb(),
     )
 
@@ -138,7 +138,8 @@ async def _in_flight(subject: Subject, count: int, flight: int, latencies: array
     await over
 
 
-def _part(ordered: list[int], part: float) -> float:
+def percentile(ordered: Sequence[float], part: float) -> float:
+    """The value below which this part of an ordered list lies."""
     return float(ordered[min(len(ordered) - 1, math.floor(len(ordered) * part))])
 
 
