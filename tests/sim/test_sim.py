@@ -31,6 +31,7 @@ FOUND = {
     64: "a clock that was set back made keys be forgotten",
     34: "sends became dead letters while the engine closed",
     5191: "a row was left gathering when a pico died that waited for a ruleset",
+    10183: "an engine whose disk failed while it reaped a pico never came to rest",
     152: "clients of a pico that waited for a ruleset were not told that the disk failed",
 }
 
