@@ -74,13 +74,16 @@ def _refused(node: n.Regexp) -> Diagnostic | None:
 
 
 def needs_deadline(node: n.Regexp) -> bool:
-    """Whether neither of the engines with bounded time can run a well-formed pattern."""
+    """Whether neither of the engines with bounded time can run this, which then is a pattern."""
     if len(node.pattern) <= SHORT_CHARACTERS and _may_be_slow(node.pattern) is None:
         return False
     from ecma import choice
-    from ecma.parser import parse
+    from ecma.parser import PatternError, parse
 
-    parsed = parse(units(node.pattern), "i" in node.flags, CHARACTERS_MAX, NESTING_MAX)
+    try:
+        parsed = parse(units(node.pattern), "i" in node.flags, CHARACTERS_MAX, NESTING_MAX)
+    except PatternError:
+        return False
     plan = choice.plan(parsed.root, QUADRATIC_CHARACTERS_MAX)
     if plan.fast_max == choice.LENGTH_ANY:
         return False

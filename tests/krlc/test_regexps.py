@@ -118,3 +118,10 @@ def test_pattern_that_is_too_long() -> None:
     text = "a" * (regexps.CHARACTERS_MAX + 1)
     found = compile_source(f"ruleset a {{ global {{ p = re#{text}# }} }}").diagnostics
     assert "K0109" in [d.code for d in found]
+
+
+@pytest.mark.parametrize("source", ["a{2})", "(x{3}", "[b-a]{2}", "(?<n>a)(?<n>b)+"])
+def test_malformed_pattern_that_looks_slow_is_just_malformed(source: str) -> None:
+    """Found by mutation: a bracket too many beside a count."""
+    text = f"ruleset a {{ rule r {{ select when a b x re#{source}# noop() }} }}"
+    assert [d.code for d in compile_source(text).diagnostics] == ["K0106"]
