@@ -6,9 +6,10 @@ here: how values are written (arguments.py).
 
 import argparse
 import json
+import sys
 from typing import Any
 
-from runtime.client_http import path
+from runtime.client_http import Refused, path
 from runtime.commands.arguments import (
     EXIT_OK,
     Session,
@@ -55,24 +56,31 @@ def _event(options: argparse.Namespace) -> int:
     session = Session(options)
     eci = session.eci(options.eci)
     form = "event" if options.is_async else "event-wait"
-    answer = session.ask(path("c", eci, form, options.domain, options.name), attrs)
+    try:
+        answer = session.ask(path("c", eci, form, options.domain, options.name), attrs)
+    except Refused as refused:
+        # A rule failed; what the others did stays, and the eid is what `pico why` asks for.
+        if "eid" in refused.answer and not options.json:
+            _print_answer(refused.answer)
+        raise
     if options.json:
         print_json({"eid": answer} if options.is_async else answer)
         return EXIT_OK
     if options.is_async:
         print(answer)
         return EXIT_OK
-    print(f"eid {answer['eid']}")
-    for directive in answer["directives"]:
-        _print_directive(directive)
+    _print_answer(answer)
     return EXIT_OK
 
 
-def _print_directive(directive: dict[str, Any]) -> None:
-    options = directive.get("options")
-    shown = json.dumps(options, ensure_ascii=False) if options else ""
-    meta = directive.get("meta") or {}
-    print(f"  {directive['name']} {shown}  ({meta.get('rid')}: {meta.get('rule_name')})")
+def _print_answer(answer: dict[str, Any]) -> None:
+    print(f"eid {answer['eid']}")
+    for directive in answer.get("directives", ()):
+        options = directive.get("options")
+        shown = " " + json.dumps(options, ensure_ascii=False) if options else ""
+        meta = directive.get("meta") or {}
+        print(f"  {directive['name']}{shown}  ({meta.get('rid')}: {meta.get('rule_name')})")
+    sys.stdout.flush()
 
 
 def _query(options: argparse.Namespace) -> int:
