@@ -42,7 +42,7 @@ from bench.requests import (
     spread_rows,
     start_requests,
 )
-from runtime.library import Engine
+from runtime import Engine
 
 ALL = ("fsync", "os", "memory")
 FSYNC = ("fsync",)

@@ -38,8 +38,8 @@ from bench.report import facts, number, table
 from bench.requests import expression_requests, salience_requests
 from bench.workloads import Events, source_of
 from ext import Salience
+from runtime import Engine
 from runtime.event import Event
-from runtime.library import Engine
 from runtime.memory import MemoryStore
 from runtime.module import Module, Rule
 

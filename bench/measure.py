@@ -20,14 +20,12 @@ from typing import Any
 
 import msgspec
 
-# Gets None when the operation did what it should, else what was wrong.
-Done = Callable[[str | None], object]
+from runtime.load.drive import Done, WrongAnswer
+
+__all__ = ["Done", "Sample", "Subject", "WrongAnswer", "measure"]
+
 # An operation that never ends stops the run with a message instead of hanging it.
 STUCK_S = 60
-
-
-class WrongAnswer(Exception):  # noqa: N818 - a finding about an engine
-    """The system under test did not do the work."""
 
 
 class Subject:

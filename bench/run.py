@@ -12,9 +12,11 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, TypeVar
 
 import msgspec
 import uvloop
@@ -24,8 +26,8 @@ from bench.limit import Limit
 from bench.measure import Sample, Subject, WrongAnswer, measure, median, resident_mb, spread
 from bench.peer import KEEPS, NodeEngine
 from bench.workloads import CountingIds
+from runtime import Engine
 from runtime.errors import Fault
-from runtime.library import Engine
 from runtime.memory import MemoryStore
 from runtime.registry import Compiler
 from runtime.rocks import RocksStore
@@ -35,6 +37,7 @@ from runtime.store import Store
 WARM_UP = 480
 # Exit code of a measuring process that found work done wrong.
 WRONG = 3
+AnyCase = TypeVar("AnyCase", bound=Measured)
 
 
 # What remains of the work that had been answered, by the storage that ours has.
@@ -296,13 +299,17 @@ def run_apart(task: Task, parent: Path | None, module: str = "bench.run") -> Row
     return msgspec.json.decode(ended.stdout.splitlines()[-1], type=Row)
 
 
-def main(arguments: list[str]) -> int:
-    """Measure one case, and print its row as JSON."""
-    task = msgspec.json.decode(arguments[0], type=Task)
-    case = next(case for case in CASES if case.name == task.name)
+def measure_here(
+    cases: Sequence[AnyCase],
+    run: Callable[[AnyCase, Task], Coroutine[Any, Any, Any]],
+    argument: str,
+) -> int:
+    """Measure the case of a task, which is given as JSON, and print its row; the exit code."""
+    task = msgspec.json.decode(argument, type=Task)
+    case = next(case for case in cases if case.name == task.name)
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            row = runner.run(run_case(case, task))
+            row = runner.run(run(case, task))
     except WrongAnswer as error:
         print(" ".join(str(error).split()), file=sys.stderr)
         return WRONG
@@ -311,4 +318,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(measure_here(CASES, run_case, sys.argv[1]))

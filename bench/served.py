@@ -25,7 +25,6 @@ from time import monotonic
 from typing import Any
 
 import msgspec
-import uvloop
 
 from bench import plans
 from bench.cases import COUNTED, FSYNC, Measured
@@ -42,7 +41,7 @@ from bench.requests import (
     plan,
     url_of,
 )
-from bench.run import WARM_UP, WRONG, Task, peer_storage, row_of
+from bench.run import WARM_UP, Task, measure_here, peer_storage, row_of
 from bench.workloads import source_of
 from runtime.client_http import Target, ask, path
 from runtime.errors import Fault
@@ -362,19 +361,5 @@ CASES = (
 )
 
 
-def main(arguments: list[str]) -> int:
-    """Measure one case, and print its row as JSON."""
-    task = msgspec.json.decode(arguments[0], type=Task)
-    case = next(case for case in CASES if case.name == task.name)
-    try:
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            row = runner.run(run_served(case, task))
-    except WrongAnswer as error:
-        print(" ".join(str(error).split()), file=sys.stderr)
-        return WRONG
-    print(msgspec.json.encode(row).decode())
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(measure_here(CASES, run_served, sys.argv[1]))

@@ -29,9 +29,9 @@ from bench.peer import NodeEngine
 from bench.plans import family_plan
 from bench.requests import url_of
 from bench.workloads import know
+from runtime import Engine
 from runtime.channel import OPEN, Channel
 from runtime.layer import Layer
-from runtime.library import Engine
 from runtime.pico import Install, Structure, structure_rows
 from runtime.registry import Compiler
 from runtime.rocks import RocksStore

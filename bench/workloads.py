@@ -24,8 +24,8 @@ from bench.requests import (
     salience_requests,
     url_of,
 )
+from runtime import Engine
 from runtime.clock import RealIds
-from runtime.library import Engine
 from runtime.structure import new_channel, new_pico
 
 RULESETS = Path(__file__).parent / "rulesets"

@@ -39,6 +39,9 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 _BLOBS = "blobs/"
 # The time of all entries: the earliest that a zip can name, so that it says nothing.
+# What the library raises for what is no archive, and beside that for entries that are damaged.
+_NO_ARCHIVE = (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError)
+_DAMAGES = (*_NO_ARCHIVE, zlib.error, OSError, RuntimeError)
 _TIME = (1980, 1, 1, 0, 0, 0)
 _is_hash = re.compile(r"[0-9a-f]{64}").fullmatch
 _is_id = re.compile(r"[!-~]{1,200}").fullmatch
@@ -189,7 +192,7 @@ class Archive:
             hint = "name a file that `pico export` wrote, and that the engine may read"
             message = f"{path} cannot be read: {error.strerror or error}"
             raise Fault("R3009", message, hint) from None
-        except (zipfile.BadZipFile, ValueError, EOFError, NotImplementedError):
+        except _NO_ARCHIVE:
             hint = "an archive is what `pico export` writes"
             raise Fault("R3009", f"{path} is no archive, or not a whole one", hint) from None
         try:
@@ -254,8 +257,7 @@ class Archive:
             with self._zip.open(entry) as file:
                 # A size in a zip is a claim; reading one byte more shows a false one.
                 content = file.read(entry.file_size + 1)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError,
-                NotImplementedError) as error:  # fmt: skip
+        except _DAMAGES as error:
             raise self._refuse(f"{name} is damaged: {error}") from None
         if len(content) != entry.file_size:
             raise self._refuse(f"{name} has not the size that it claims")

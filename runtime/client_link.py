@@ -84,9 +84,8 @@ class Link(asyncio.Protocol):
             self._transport.abort()
 
     def _hear(self, reply: frames.Reply) -> None:
-        kind = type(reply)
-        if kind is frames.Answer:
-            self._hearer.answered(self, reply.id, reply.value)  # type: ignore[union-attr,arg-type]
+        if isinstance(reply, frames.Answer):
+            self._hearer.answered(self, reply.id, reply.value)
         elif isinstance(reply, frames.Refusal):
             fault = frames.fault_from(reply.fault)
             if reply.id is None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
+from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
@@ -87,7 +88,7 @@ class Imports:
             if self.under_way.intersection(pico.id for pico in archive.manifest.picos):
                 raise Fault("R3008", "these picos are being imported already")
         except Fault as fault:
-            core.clock.call_soon(lambda fault=fault: done(fault))  # type: ignore[misc]
+            core.clock.call_soon(partial(done, fault))
             return
         _Import(self, core, archive, channel, done).start()
 

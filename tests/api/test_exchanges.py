@@ -15,12 +15,11 @@ import h11
 import pytest
 import uvloop
 
-from runtime import limits
+from runtime import Engine, limits
 from runtime.errors import CODES
 from runtime.http_admin import _ROUTES
 from runtime.http_answers import STALE_LINE
 from runtime.http_follow import HEARTBEAT_SECONDS
-from runtime.library import Engine
 from runtime.server import HttpServer, bind
 from tests.api.fake import PACKERS, TOKEN
 from tests.harness.engine import InlineCompiler, TextFetcher

@@ -12,10 +12,9 @@ import h11
 import pytest
 import uvloop
 
-from runtime import limits
+from runtime import Engine, limits
 from runtime.errors import Fault
 from runtime.http_wire import Connection
-from runtime.library import Engine
 from runtime.server import HttpServer, bind
 from tests.api.fake import TOKEN
 from tests.harness.engine import InlineCompiler

@@ -9,7 +9,7 @@ import pytest
 
 from bench.measure import WrongAnswer
 from bench.stored import CHILDREN, Tree, build, open_and_wake, store_alone
-from runtime.library import Engine
+from runtime import Engine
 from tests.harness.engine import InlineCompiler
 
 COUNT = 20_000

@@ -16,7 +16,7 @@ from bench.limit import Limit, Plan, Request
 from bench.measure import Done, Subject, WrongAnswer, measure
 from bench.run import Row, Task, run_case
 from bench.workloads import Events
-from runtime.library import Engine
+from runtime import Engine
 from runtime.store import Batch
 from tests.harness.engine import InlineCompiler
 

@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 import msgpack
 import uvloop
 
+from runtime import Engine
 from runtime.channel_server import Channels
 from runtime.client import Patience
 from runtime.errors import Fault, unknown_eci
 from runtime.frames import Splitter
 from runtime.inbox import Answer
-from runtime.library import Engine
 from runtime.server import ChannelServer, bind, bind_unix
 from tests.harness.engine import InlineCompiler
 

@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
+from runtime import Engine
 from runtime.cli import main
 from runtime.commands import follow
 from runtime.home import Home
-from runtime.library import Engine
 from runtime.server import HttpServer, bind
 from tests.harness.engine import InlineCompiler
 

@@ -8,11 +8,10 @@ from typing import Any
 
 import pytest
 
-from runtime import limits
+from runtime import Engine, limits
 from runtime.clock import SeededIds, VirtualClock
 from runtime.errors import Fault
 from runtime.history import History, encode_group, entry_of, shortened
-from runtime.library import Engine
 from runtime.memory import MemoryStore
 from runtime.store import decode_record
 from tests.harness.engine import InlineCompiler, TestEngine, TextFetcher

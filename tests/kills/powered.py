@@ -17,7 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from runtime.library import Engine
+from runtime import Engine
 from runtime.rocks import RocksStore
 from tests.harness.engine import InlineCompiler
 

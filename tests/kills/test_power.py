@@ -18,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from runtime.library import Engine
+from runtime import Engine
 from tests.harness.engine import InlineCompiler
 from tests.kills.powered import log_sizes
 

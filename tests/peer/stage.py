@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
-from runtime.library import Engine
+from runtime import Engine
 from runtime.network_http import reply_lines
 from runtime.network_peers import Peers
 from runtime.server import ChannelServer, HttpServer, bind

@@ -15,10 +15,10 @@ import krlc
 from krlc.bundle import identity, write_bundle
 from krlc.cli import main
 from krlc.picotypes import PicoTypeError, read_type
+from runtime import Engine
 from runtime.bundle import read_bundle
 from runtime.channel import ALLOW_ALL, Policy
 from runtime.errors import Fault
-from runtime.library import Engine
 from runtime.memory import MemoryStore
 from runtime.registry import TYPE as TYPE_ROW
 from runtime.registry import Deployed
